@@ -1,0 +1,81 @@
+"""Every error that classrel raises on purpose, as one tree.
+
+    ClassrelError                 the request can't be met; the message is meant for the user
+    ├── ArgumentError             a value outside what the call accepts (k of 0, an unknown format)
+    ├── UnknownModelError         no model of that name, in the database or in any source
+    ├── UnknownClassError         no class of that label, concept or index
+    ├── AmbiguousClassError       several classes fit; the message lists them
+    ├── SourceError               a head can't be read: missing, damaged, refused or out of reach
+    │   ├── HeadError             no tensor, or several, can be the head
+    │   └── MissingExtraError     an optional dependency is not installed; the message names the extra
+    ├── LabelError                the labels don't fit the head or are no labels
+    ├── WeightsError              the weights can't be compared: NaN, Inf, constant row, one class
+    ├── ModelExistsError          other weights or labels are stored under that name
+    └── DatabaseError             the database file can't be used
+        ├── MissingDatabaseError  there is no such file yet
+        ├── LockedDatabaseError   another process holds it
+        └── SchemaError           it was written by a newer classrel, or it is not classrel's
+
+A message says what was received, what is accepted and what to do, in that order, and carries no
+traceback to the user: the command line prints it after ``error:`` and exits with 1.
+"""
+
+
+class ClassrelError(Exception):
+    """The request can't be met; the message is meant for the user."""
+
+
+class ArgumentError(ClassrelError):
+    """A value outside what the call accepts."""
+
+
+class UnknownModelError(ClassrelError):
+    """No model of that name, in the database or in any source."""
+
+
+class UnknownClassError(ClassrelError):
+    """No class of that label, concept or index."""
+
+
+class AmbiguousClassError(ClassrelError):
+    """Several classes fit the words given; the message lists them."""
+
+
+class SourceError(ClassrelError):
+    """A head can't be read: the file is missing, damaged, refused or out of reach."""
+
+
+class HeadError(SourceError):
+    """No tensor, or more than one, can be the classification head."""
+
+
+class MissingExtraError(SourceError):
+    """An optional dependency is not installed; the message names the extra."""
+
+
+class LabelError(ClassrelError):
+    """The labels don't fit the head, or are no labels."""
+
+
+class WeightsError(ClassrelError):
+    """The weights can't be compared: NaN, Inf, a constant row, one class or one dimension."""
+
+
+class ModelExistsError(ClassrelError):
+    """Other weights, labels or settings are already stored under that name."""
+
+
+class DatabaseError(ClassrelError):
+    """The database file can't be used."""
+
+
+class MissingDatabaseError(DatabaseError):
+    """There is no such database file yet."""
+
+
+class LockedDatabaseError(DatabaseError):
+    """Another process holds the database file."""
+
+
+class SchemaError(DatabaseError):
+    """The file was written by a newer classrel, or it is another program's database."""

@@ -1,0 +1,98 @@
+"""The values that pass between the layers: frozen dataclasses without behaviour of their own.
+
+Matrix letters: C classes, D embedding dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Normalization = Literal["standardize", "center", "none"]
+NORMALIZATIONS: tuple[Normalization, ...] = ("standardize", "center", "none")
+
+PairPolicy = Literal["auto", "all", "none"]
+PAIR_POLICIES: tuple[PairPolicy, ...] = ("auto", "all", "none")
+
+Stage = Literal["read", "pairs", "neighbors"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSpace:
+    """An ordered list of classes: what row i of a head stands for.
+
+    ``labels`` are for display; ``concepts`` are the identity, unique within the space: a WordNet
+    id, a taxon name, else the case-folded label.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    concepts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One classification head as its source holds it, before any normalisation.
+
+    ``weight`` is C×D float32, ``bias`` is (C,) float32 or None. ``bytes_read`` of ``bytes_total``
+    is what reading the head cost.
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+    space: LabelSpace
+    source: str
+    uri: str
+    head_key: str
+    bytes_read: int
+    bytes_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far one stage of one model's ingest has come, in bytes (read) or classes (the rest)."""
+
+    model: str
+    stage: Stage
+    done: int
+    total: int
+
+
+Progress = Callable[[Step], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """What a user may say about a file whose head or labels its source does not know."""
+
+    head: str | None = None
+    labels: str | Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ZooEntry:
+    """One model that a source can load: ``spec`` is what a user types to ingest it."""
+
+    spec: str
+    source: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What one ingest did: ``status`` is added, replaced or unchanged."""
+
+    model: str
+    status: Literal["added", "replaced", "unchanged"]
+    n_classes: int
+    dim: int
+    n_pairs: int
+    bytes_read: int
+    bytes_total: int
+    seconds: float
