@@ -7,7 +7,7 @@
     ├── AmbiguousClassError       several classes fit; the message lists them
     ├── SourceError               a head can't be read: missing, damaged, refused or out of reach
     │   ├── HeadError             no tensor, or several, can be the head
-    │   └── MissingExtraError     an optional dependency is not installed; the message names the extra
+    │   └── MissingExtraError     an optional package is not installed; the message names its extra
     ├── LabelError                the labels don't fit the head or are no labels
     ├── WeightsError              the weights can't be compared: NaN, Inf, constant row, one class
     ├── ModelExistsError          other weights or labels are stored under that name

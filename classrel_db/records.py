@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -56,7 +57,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far one stage of one model's ingest has come, in bytes (read) or classes (the rest)."""
+    """How far one stage of one model's ingest has come, in bytes, classes or pairs."""
 
     model: str
     stage: Stage
@@ -96,3 +97,33 @@ class Ingested:
     bytes_read: int
     bytes_total: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """One row of ``models``: what the database knows of a head."""
+
+    model_id: int
+    name: str
+    source: str
+    uri: str
+    head_key: str
+    label_space: str
+    normalization: Normalization
+    n_classes: int
+    dim: int
+    n_pairs: int
+    weights_sha256: str
+    rows_sha256: str
+    bytes_read: int
+    bytes_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that ``check`` looked at: ``ok`` or not, with what was found."""
+
+    model: str
+    check: str
+    ok: bool
+    detail: str

@@ -1,0 +1,3 @@
+from classrel_db.cli import main
+
+main()

@@ -1,0 +1,193 @@
+"""From a head in memory to rows in the database: one transaction a model."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace as replaced
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from classrel_db import maths
+from classrel_db.catalog.vectors import nearest_rows
+from classrel_db.errors import ModelExistsError, WeightsError
+from classrel_db.records import Head, Ingested, Progress, Step, StoredModel
+from classrel_db.spelling import quoted
+from classrel_db.storage import VectorIndex, read, transaction, write
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from numpy.typing import NDArray
+
+    from classrel_db.records import Normalization, PairPolicy
+    from classrel_db.storage import Database, IndexCache
+
+PAIRS_LIMIT = 12_000  # `auto` stores every pair up to this many classes: 72 million pairs, 0.3 GB
+
+
+def ingest_head(
+    database: Database,
+    indexes: IndexCache,
+    head: Head,
+    name: str,
+    *,
+    normalization: Normalization,
+    pairs: PairPolicy,
+    replace: bool,
+    progress: Progress,
+) -> Ingested:
+    """Store one head under ``name``; nothing of it is left behind when anything fails.
+
+    Raises WeightsError for rows without a direction and ModelExistsError where the name is taken.
+    """
+    _require_comparable(head, name)
+    n_classes, dim = head.weight.shape
+    every_pair = n_classes * (n_classes - 1) // 2
+    store_pairs = pairs == "all" or (pairs == "auto" and n_classes <= PAIRS_LIMIT)
+    normalized = maths.normalize(head.weight, normalization)
+    _require_direction(normalized, head, name)
+    model = StoredModel(
+        model_id=0,
+        name=name,
+        source=head.source,
+        uri=head.uri,
+        head_key=head.head_key,
+        label_space=head.space.name,
+        normalization=normalization,
+        n_classes=n_classes,
+        dim=dim,
+        n_pairs=every_pair if store_pairs else 0,
+        weights_sha256=content_hash(head.weight, head.bias),
+        rows_sha256=content_hash(normalized.rows),
+        bytes_read=head.bytes_read,
+        bytes_total=head.bytes_total,
+    )
+
+    def outcome(status: str) -> Ingested:
+        return Ingested(
+            name,
+            status,  # type: ignore[arg-type]
+            n_classes,
+            dim,
+            model.n_pairs,
+            head.bytes_read,
+            head.bytes_total,
+            0.0,
+        )
+
+    with database.writer() as connection:
+        existing = {stored.name: stored for stored in read.stored_models(connection)}.get(name)
+        if existing is not None and not replace:
+            differs = _differences(connection, existing, model, head, pairs)
+            if not differs:
+                return outcome("unchanged")
+            raise ModelExistsError(
+                f"model {quoted(name)} is stored already, with other {' and '.join(differs)}; give "
+                "--replace to put this one in its place, or --name to keep both"
+            )
+        unit_rows = maths.unit(normalized.rows)
+        index = VectorIndex.build(unit_rows)
+        neighbors = _neighbors(index, unit_rows, name, progress)
+        with transaction(connection):
+            if existing is not None:
+                write.delete_model(connection, existing.model_id)
+            model = replaced(model, model_id=write.next_model_id(connection))
+            statistics = {
+                column: getattr(normalized, column) for column in ("mean", "std", "norm", "scale")
+            }
+            write.insert_model(connection, model, normalized.center)
+            write.insert_classes(connection, model.model_id, head.space, head.bias, statistics)
+            write.insert_weights(connection, model.model_id, normalized.rows)
+            write.insert_neighbors(connection, model.model_id, *neighbors)
+            if store_pairs:
+                write.insert_pairs(
+                    connection,
+                    model.model_id,
+                    maths.cosine_blocks(unit_rows),
+                    lambda done: progress(Step(name, "pairs", done, every_pair)),
+                )
+    # After the commit: the index is a cache, and only the database says which heads there are.
+    indexes.put(model.rows_sha256, index)
+    if existing is not None and existing.rows_sha256 != model.rows_sha256:
+        indexes.remove(existing.rows_sha256)
+    return outcome("added" if existing is None else "replaced")
+
+
+def content_hash(*arrays: NDArray[np.float32] | None) -> str:
+    """SHA-256 of float32 arrays with their shapes; None counts as an empty one."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        values = np.empty(0, np.float32) if array is None else array
+        digest.update(repr(values.shape).encode())
+        digest.update(np.ascontiguousarray(values, dtype="<f4").data)
+    return digest.hexdigest()
+
+
+def _require_comparable(head: Head, name: str) -> None:
+    n_classes, dim = head.weight.shape
+    if n_classes < 2 or dim < 2:
+        raise WeightsError(
+            f"the head of {name} is {n_classes}×{dim}; relations need at least 2 classes and 2 "
+            "dimensions"
+        )
+    faults = maths.faulty_rows(head.weight)
+    if faults:
+        raise WeightsError(_fault_message(name, head, faults))
+
+
+def _require_direction(normalized: maths.NormalizedHead, head: Head, name: str) -> None:
+    lost = np.flatnonzero(~(normalized.norm > 0))
+    if len(lost):
+        reason = f"has no direction left after {normalized.method!r}"
+        raise WeightsError(_fault_message(name, head, [(int(i), reason) for i in lost]))
+
+
+def _fault_message(name: str, head: Head, faults: list[tuple[int, str]]) -> str:
+    shown = ", ".join(
+        f"{quoted(head.space.labels[row])} (row {row}) {reason}" for row, reason in faults[:5]
+    )
+    more = f", and {len(faults) - 5} rows more" if len(faults) > 5 else ""
+    return (
+        f"the head of {name} can't be compared: the weight row of {shown}{more}. Nothing was "
+        "stored; check the checkpoint, or --head if another tensor is meant"
+    )
+
+
+def _differences(
+    connection: DuckDBPyConnection,
+    existing: StoredModel,
+    model: StoredModel,
+    head: Head,
+    pairs: PairPolicy,
+) -> list[str]:
+    differs = []
+    if existing.weights_sha256 != model.weights_sha256:
+        differs.append("weights")
+    if existing.normalization != model.normalization:
+        differs.append(f"normalisation ({existing.normalization}, not {model.normalization})")
+    stored = read.labels(connection, [existing.model_id])
+    given = list(zip(head.space.labels, head.space.concepts, strict=True))
+    if [(label, concept) for _, _, label, concept in stored] != given:
+        differs.append("labels")
+    if pairs != "auto" and existing.n_pairs != model.n_pairs:
+        differs.append(f"pairs ({existing.n_pairs:,}, not {model.n_pairs:,})")
+    return differs
+
+
+def _neighbors(
+    index: VectorIndex, unit_rows: NDArray[np.float64], name: str, progress: Progress
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The stored neighbours of every class: (indices C×k, cosines C×k)."""
+    n_classes = len(unit_rows)
+    k = min(read.STORED_NEIGHBORS, n_classes - 1)
+    indices = np.empty((n_classes, k), dtype=np.int64)
+    cosines = np.empty((n_classes, k), dtype=np.float32)
+    for start in range(0, n_classes, 1024):
+        block = np.arange(start, min(start + 1024, n_classes))
+        queries = unit_rows[block]
+        # a class is not its own neighbour
+        indices[block], cosines[block] = nearest_rows(
+            index, unit_rows, queries, k, barred=block[:, None]
+        )
+        progress(Step(name, "neighbors", int(block[-1]) + 1, n_classes))
+    return indices, cosines

@@ -1,0 +1,118 @@
+"""Cosine, Euclidean distance and nearest neighbours, exact and in blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from classrel_db.maths.normalize import row_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+
+_GATHER_COST = 100  # a gathered row costs as much as this many rows of a matrix product (measured)
+
+
+def unit(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Rows (…, D) scaled to unit length, in float64."""
+    wide = np.asarray(rows, dtype=np.float64)
+    unit_rows: NDArray[np.float64] = (
+        wide / np.sqrt(np.einsum("...j,...j->...", wide, wide))[..., None]
+    )
+    return unit_rows
+
+
+def cosines_to(U: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Cosines in [-1, 1] of unit rows ``U`` (n×D) with unit ``targets`` (m×D), as n×m float32."""
+    return _as_cosine(U @ targets.T)
+
+
+def cosine_blocks(
+    U: NDArray[np.float64],
+    block_bytes: int = 64 << 20,
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The upper triangle of the cosine matrix of unit rows ``U`` (C×D), in blocks of rows.
+
+    Yields (start, S): S[r, c] is the cosine of classes start+r and start+c; a pair a < b stands at
+    S[a-start, b-start]. Each block's float64 product takes at most ``block_bytes``.
+    """
+    for block in row_blocks(len(U), len(U), block_bytes):
+        yield block.start, cosines_to(U[block], U[block.start :])
+
+
+def euclidean(cosine: ArrayLike, norm_a: ArrayLike, norm_b: ArrayLike) -> NDArray[np.float64]:
+    """Euclidean distance from the cosine and the two norms: sqrt(a² + b² - 2ab·cos).
+
+    Rounding may leave a value below zero under the root for equal vectors; it is set to 0.
+    """
+    a, b, cos = (np.asarray(x, dtype=np.float64) for x in (norm_a, norm_b, cosine))
+    squared: NDArray[np.float64] = a * a + b * b - 2 * a * b * cos
+    return np.sqrt(np.maximum(squared, 0.0))
+
+
+def exact_neighbors(
+    U: NDArray[np.float64],
+    queries: NDArray[np.float64],
+    candidates: NDArray[np.int64],
+    k: int,
+    excluded: NDArray[np.int64] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The ``k`` rows of ``U`` (C×D, unit) nearest to each of ``queries`` (n×D, unit), exactly.
+
+    ``candidates`` (n×m, -1 for none) is a search index's answer, best first. Their cosines are
+    recomputed in float64; where the index's own rounding could have kept a nearer row out of the
+    candidates, that query is answered from all of ``U``. ``excluded`` (n×e) are rows that may not
+    be an answer, such as the query itself. Returns (indices n×k, cosines n×k), by falling cosine
+    and, among equals, rising index. ``k`` is at most C - e.
+    """
+    n, m = candidates.shape
+    n_classes, dim = U.shape
+    if excluded is None:
+        excluded = np.empty((n, 0), dtype=np.int64)
+    indices = np.empty((n, k), dtype=np.int64)
+    cosines = np.empty((n, k), dtype=np.float32)
+    sure = np.empty(n, dtype=bool)
+    # D·2^-24 bounds the rounding of a float32 inner product of unit vectors: how far the index may
+    # have misplaced a row
+    rounding = dim * 2.0**-24
+    # One product with all of U costs less than gathering the candidates' rows until C is large.
+    whole = n_classes <= _GATHER_COST * m
+    for block in row_blocks(n, n_classes if whole else m * dim):
+        found = candidates[block]
+        if whole:
+            exact = np.take_along_axis(queries[block] @ U.T, found, axis=1)
+        else:
+            exact = np.matmul(U[found], queries[block][:, :, None])[:, :, 0]
+        barred = (found < 0) | (found[:, :, None] == excluded[block, None, :]).any(axis=2)
+        indices[block], cosines[block] = _rank(exact, found, barred, k)
+        # what the index left out scores at most its worst candidate, plus the rounding
+        worst = np.where(barred, np.inf, exact).min(axis=1)
+        sure[block] = (m == n_classes) | (cosines[block, -1] > worst + rounding)
+    unsure = np.flatnonzero(~sure)
+    for part in row_blocks(len(unsure), n_classes):
+        rows = unsure[part]
+        everyone = np.broadcast_to(np.arange(n_classes), (len(rows), n_classes))
+        barred = np.zeros(everyone.shape, dtype=bool)
+        np.put_along_axis(barred, excluded[rows], True, axis=1)
+        indices[rows], cosines[rows] = _rank(queries[rows] @ U.T, everyone, barred, k)
+    return indices, cosines
+
+
+def _rank(
+    products: NDArray[np.float64],
+    indices: NDArray[np.int64],
+    barred: NDArray[np.bool_],
+    k: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The ``k`` best of each row by falling cosine, then rising index, the barred ones last."""
+    cosines = np.where(barred, np.float32(-np.inf), _as_cosine(products))
+    order = np.lexsort((indices, -cosines), axis=1)[:, :k]
+    return np.take_along_axis(indices, order, axis=1), np.take_along_axis(cosines, order, axis=1)
+
+
+def _as_cosine(product: NDArray[np.float64]) -> NDArray[np.float32]:
+    # rounding may carry the product of parallel unit rows past 1
+    return np.clip(product, -1.0, 1.0).astype(np.float32)

@@ -1,0 +1,24 @@
+"""Text for people, without rich: what the lightest commands need."""
+
+from __future__ import annotations
+
+# Controls and the marks that turn the direction of the text after them: shown, never sent.
+_UNSAFE = {
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    0x2028,
+    0x2029,
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+}
+_ESCAPES = {code: chr(code).encode("unicode_escape").decode() for code in _UNSAFE}
+
+
+def printable(text: object) -> str:
+    """``text`` with everything that could steer a terminal written out."""
+    return str(text).translate(_ESCAPES)
+
+
+def megabytes(count: float) -> str:
+    """A number of bytes as megabytes, 10⁶ bytes each."""
+    return f"{count / 1e6:,.1f} MB"

@@ -1,0 +1,121 @@
+"""From a checkpoint file to a head: open it by its ending, find the head, read just that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from classrel_db.errors import LabelError, SourceError, WeightsError
+from classrel_db.records import Head
+from classrel_db.sources.counted import CountingFile, open_counted
+from classrel_db.sources.head import find_head, named_head
+from classrel_db.sources.labels import IMAGENET1K, require_count
+from classrel_db.sources.npz import open_npz
+from classrel_db.sources.safetensors import open_safetensors
+from classrel_db.sources.torch_checkpoint import open_torch
+from classrel_db.spelling import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from classrel_db.records import LabelSpace
+    from classrel_db.sources.protocol import ReadProgress
+
+
+class Checkpoint(Protocol):
+    """Named tensors in an open file, none of them read yet."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
+
+    @property
+    def usual_head(self) -> str | None:
+        """The tensor that the format itself calls the head, where it does."""
+
+    def extent(self, key: str) -> int:
+        """The bytes that ``read`` takes from the file."""
+
+    def read(self, key: str) -> NDArray[np.float32]: ...
+
+    def labels(self) -> LabelSpace | None:
+        """The label space inside the file, where there is one."""
+
+
+READERS: dict[str, Callable[[CountingFile, Path], Checkpoint]] = {
+    ".safetensors": open_safetensors,
+    ".pth": open_torch,
+    ".pt": open_torch,
+    ".npz": open_npz,
+}
+
+
+def read_head(
+    path: Path,
+    *,
+    source: str,
+    uri: str,
+    space: LabelSpace | None,
+    wanted: str | None = None,
+    progress: ReadProgress | None = None,
+) -> Head:
+    """Read the head in the checkpoint ``path`` whose ending is one of ``READERS``.
+
+    ``space`` None takes the labels inside the file. ``wanted`` is the user's name of the head;
+    None finds it by its shape.
+
+    Raises
+    ------
+    SourceError
+        The file can't be read, or (as HeadError) none or several of its tensors can be the head.
+    LabelError
+        There are no labels, or another number than the head has rows.
+    WeightsError
+        The head has fewer than two classes or two dimensions.
+    """
+    try:
+        with open_counted(path, progress) as file:
+            checkpoint = READERS[path.suffix.lower()](file, path)
+            return _read(checkpoint, file, source, uri, space, wanted)
+    except OSError as error:
+        raise SourceError(f"can't read {quoted(str(path), 300)}: {error}") from error
+
+
+def _read(
+    checkpoint: Checkpoint,
+    file: CountingFile,
+    source: str,
+    uri: str,
+    space: LabelSpace | None,
+    wanted: str | None,
+) -> Head:
+    space = space or checkpoint.labels()
+    if space is None:
+        raise LabelError(
+            f"{file.shown} has no labels in it; give --labels FILE (txt, csv or json), "
+            f"or --labels {IMAGENET1K}"
+        )
+    if wanted is None and checkpoint.usual_head in checkpoint.shapes:
+        wanted = checkpoint.usual_head
+    shapes = checkpoint.shapes
+    keys = find_head(shapes, len(space.labels)) if wanted is None else named_head(shapes, wanted)
+    n_classes, dim = shapes[keys.weight][:2]
+    require_count(space, n_classes, keys.weight)
+    if n_classes < 2 or dim < 2:
+        raise WeightsError(
+            f"the head {quoted(keys.weight)} of {file.shown} is {n_classes}×{dim}; "
+            f"it needs at least 2 classes and 2 dimensions"
+        )
+    file.expect(sum(checkpoint.extent(key) for key in (keys.weight, keys.bias) if key))
+    return Head(
+        weight=checkpoint.read(keys.weight).reshape(n_classes, dim),
+        bias=checkpoint.read(keys.bias) if keys.bias else None,
+        space=space,
+        source=source,
+        uri=uri,
+        head_key=keys.weight,
+        bytes_read=min(file.bytes_read, file.size),  # the first bytes are looked at twice
+        bytes_total=file.size,
+    )

@@ -1,0 +1,98 @@
+"""The table of sources, and the way from what a user typed to one of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from classrel_db.errors import SourceError, UnknownModelError
+from classrel_db.records import LoadOptions
+from classrel_db.sources.files import ENDINGS, FileSource
+from classrel_db.sources.packaged import PackagedSource
+from classrel_db.sources.protocol import Located, ReadProgress, Source
+from classrel_db.sources.torchvision_zoo import TorchvisionSource
+from classrel_db.spelling import did_you_mean, quoted
+
+if TYPE_CHECKING:
+    from classrel_db.records import Head
+
+_FILES = FileSource()
+
+SOURCES: tuple[Source, ...] = (_FILES, PackagedSource(), TorchvisionSource())
+"""In order of lookup, cheapest first: only the last has to import torch to know its names."""
+
+_NO_OPTIONS = LoadOptions()
+_BY_NAME = {source.name: source for source in SOURCES}
+
+_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PREFIX = re.compile(r"([A-Za-z]\w+):")  # two characters at least: one is a Windows drive
+
+
+def locate(spec: str) -> Located:
+    """Find the source of ``spec`` and check that it has such a head, without reading it.
+
+    Raises
+    ------
+    UnknownModelError
+        No source, model or weights of that name; the message names the nearest.
+    SourceError
+        A file that is missing, empty or of another format, a remote address, or (as
+        MissingExtraError) a package that is not installed.
+    """
+    source, ref = _source_of(spec)
+    return Located(spec, source, ref, source.resolve(ref), source.takes_labels)
+
+
+def load(
+    located: Located,
+    options: LoadOptions = _NO_OPTIONS,
+    progress: ReadProgress | None = None,
+) -> Head:
+    """Read the head of ``located``.
+
+    ``options`` speak of files; a source that knows its own head and labels ignores them.
+    """
+    return located.source.load(located.ref, options, progress)
+
+
+def to_fetch(located: Located) -> str | None:
+    """The address that ``load`` would download first; None when the bytes are at hand."""
+    return located.source.to_fetch(located.ref)
+
+
+def _source_of(spec: str) -> tuple[Source, str]:
+    if _REMOTE.match(spec):
+        raise SourceError(
+            f"remote files can't be read yet: {quoted(spec, 300)}; download the file and give its path"
+        )
+    prefix = _PREFIX.match(spec)
+    if prefix and prefix[1] in _BY_NAME:
+        return _BY_NAME[prefix[1]], spec[prefix.end() :]
+    if prefix and not _is_file(spec):
+        raise UnknownModelError(
+            f"no source {quoted(prefix[1])}; the sources are {', '.join(_BY_NAME)}"
+            f"{did_you_mean(prefix[1], list(_BY_NAME))}"
+        )
+    for source in SOURCES:
+        if source.knows(spec):
+            return source, spec
+    if _is_file(spec):
+        return _FILES, spec
+    raise _unknown(spec)
+
+
+def _is_file(spec: str) -> bool:
+    try:
+        return Path(spec).is_file()
+    except (OSError, ValueError):  # no name that a file can have
+        return False
+
+
+def _unknown(spec: str) -> UnknownModelError:
+    zoos = [source for source in SOURCES if not source.takes_labels]
+    names = [name for zoo in zoos for name in zoo.names()]
+    return UnknownModelError(
+        f"no model {quoted(spec)} in {' or '.join(zoo.name for zoo in zoos)}, and a file ends in "
+        f"{', '.join(ENDINGS)}{did_you_mean(spec, names)}"
+    )

@@ -1,0 +1,153 @@
+"""torchvision's classification architectures with their pretrained weights."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import urllib.error
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+
+from classrel_db.errors import HeadError, LabelError, SourceError, UnknownModelError
+from classrel_db.records import ZooEntry
+from classrel_db.sources.checkpoint import read_head
+from classrel_db.sources.labels import imagenet1k
+from classrel_db.sources.packaged import PACKAGES
+from classrel_db.spelling import did_you_mean, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from classrel_db.records import Head, LabelSpace, LoadOptions
+    from classrel_db.sources.protocol import ReadProgress
+
+_DEFAULT = "DEFAULT"  # an alias in each of torchvision's enumerations
+
+# torchvision's file names end in the first digits of their SHA-256; torch.hub reads them so too
+_HASH_IN_NAME = re.compile(r"-([a-f0-9]{8,})\.")
+
+# what a download raises when the other side can't be reached or breaks off
+_UNREACHABLE = (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException)
+
+
+class TorchvisionSource:
+    """``NAME`` with torchvision's default weights, or ``NAME@WEIGHTS``."""
+
+    name = "torchvision"
+    takes_labels = False
+
+    def list(self) -> Iterable[ZooEntry]:
+        """Every weights of every architecture that come with a classifier."""
+        for model in self.names():
+            for weights in _all_weights(model).values():
+                if _has_classes(weights):
+                    yield ZooEntry(f"{self.name}:{model}@{weights.name}", self.name, weights.url)
+
+    def names(self) -> Sequence[str]:
+        from torchvision import models
+
+        # without `module` the segmentation, detection and video models come too
+        return tuple(models.list_models(module=models))
+
+    def knows(self, ref: str) -> bool:
+        return ref.partition("@")[0] in self.names()
+
+    def resolve(self, ref: str) -> str:
+        self._weights(ref)
+        return ref
+
+    def to_fetch(self, ref: str) -> str | None:
+        weights = self._weights(ref)
+        return None if _cached(weights.url).exists() else str(weights.url)
+
+    def load(self, ref: str, options: LoadOptions, progress: ReadProgress | None) -> Head:  # noqa: ARG002
+        weights = self._weights(ref)
+        space = _label_space(weights)
+        path = _cached(weights.url)
+        if not path.exists():
+            _download(weights.url, path)
+        try:
+            return read_head(
+                path, source=self.name, uri=weights.url, space=space, progress=progress
+            )
+        except HeadError:
+            raise
+        except SourceError as error:
+            raise SourceError(
+                f"{error} (the file is in torch's cache: delete it, and it is downloaded again)"
+            ) from error
+
+    def _weights(self, ref: str) -> Any:
+        """The member of torchvision's enumeration of weights that ``ref`` names."""
+        model, at, wanted = ref.partition("@")
+        names = self.names()
+        if model not in names:
+            raise UnknownModelError(
+                f"torchvision has no classification model {quoted(model)}"
+                f"{did_you_mean(model, names)}"
+            )
+        by_name = _all_weights(model)
+        if at and wanted not in by_name:
+            raise UnknownModelError(
+                f"{model} has no weights {quoted(wanted)}; torchvision has "
+                f"{', '.join(f'{model}@{name}' for name in by_name if name != _DEFAULT)}"
+            )
+        weights = by_name[wanted if at else _DEFAULT]
+        if not _has_classes(weights):
+            raise HeadError(
+                f"{ref}: torchvision's file has features only, no classifier; it has "
+                f"{', '.join(f'{model}@{name}' for name, w in by_name.items() if _has_classes(w))}"
+            )
+        return weights
+
+
+def _all_weights(model: str) -> dict[str, Any]:
+    from torchvision import models
+
+    return dict(models.get_model_weights(model).__members__)
+
+
+def _has_classes(weights: Any) -> bool:
+    return bool(weights.meta.get("categories"))
+
+
+def _label_space(weights: Any) -> LabelSpace:
+    """ImageNet-1k, once torchvision's own list of classes is seen to be just that."""
+    space = imagenet1k()
+    if tuple(weights.meta["categories"]) != space.labels:
+        raise LabelError(
+            f"torchvision's classes for {weights} are not ImageNet-1k's in their usual order, and "
+            f"labelling them so would be wrong; give the checkpoint as a file with --labels FILE"
+        )
+    return space
+
+
+def _cached(url: str) -> Path:
+    """Where torch keeps the file of ``url``: TORCH_HOME is honoured."""
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+
+
+def _download(url: str, path: Path) -> None:
+    """Fetch ``url`` with torch's own function, which checks the hash and leaves no partial file."""
+    import torch
+
+    hashed = _HASH_IN_NAME.search(path.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(
+            url, str(path), hash_prefix=hashed[1] if hashed else None, progress=False
+        )
+    except _UNREACHABLE as error:
+        raise SourceError(
+            f"can't download {url} ({error}); without a network, put that file into {path.parent} "
+            f"by hand, or take a model that needs none: {', '.join(PACKAGES)}"
+        ) from error
+    except RuntimeError as error:
+        raise SourceError(
+            f"the file from {url} is not the one that torchvision names: {error}; nothing was kept"
+        ) from error
+    except OSError as error:
+        raise SourceError(f"can't keep {url} in torch's cache {path.parent}: {error}") from error

@@ -1,0 +1,169 @@
+"""Writing one model's rows. The caller holds the transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from classrel_db.storage.arrow import column, texts
+from classrel_db.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+    from numpy.typing import NDArray
+
+    from classrel_db.records import LabelSpace, StoredModel
+
+_PAIRS_PER_INSERT = 4_000_000  # 48 MB of Arrow; an insert's fixed cost is lost in it
+
+
+def next_model_id(connection: DuckDBPyConnection) -> int:
+    rows = connection.execute("SELECT coalesce(max(model_id), 0) + 1 FROM models").fetchall()
+    return int(rows[0][0])
+
+
+def insert_model(
+    connection: DuckDBPyConnection, model: StoredModel, center: NDArray[np.float64] | None
+) -> None:
+    """The row of ``models``; ``center`` is (D,) or None."""
+    connection.execute(
+        """
+        INSERT INTO models (
+            model_id, name, source, uri, head_key, label_space, normalization, n_classes, dim,
+            n_pairs, weights_sha256, rows_sha256, bytes_read, bytes_total, ingested_at,
+            classrel_version, center
+        ) VALUES (
+            ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+            date_trunc('second', now() AT TIME ZONE 'UTC'), ?, ?
+        )
+        """,
+        [
+            model.model_id,
+            model.name,
+            model.source,
+            model.uri,
+            model.head_key,
+            model.label_space,
+            model.normalization,
+            model.n_classes,
+            model.dim,
+            model.n_pairs,
+            model.weights_sha256,
+            model.rows_sha256,
+            model.bytes_read,
+            model.bytes_total,
+            __version__,
+            None if center is None else center.tolist(),
+        ],
+    )
+
+
+def insert_classes(
+    connection: DuckDBPyConnection,
+    model_id: int,
+    space: LabelSpace,
+    bias: NDArray[np.float32] | None,
+    statistics: dict[str, NDArray[np.float64]],
+) -> None:
+    """The rows of ``classes``; ``statistics`` holds mean, std, norm and scale, each (C,)."""
+    import pyarrow as pa
+
+    n = len(space.labels)
+    columns = {
+        "class_idx": column(np.arange(n, dtype=np.int32)),
+        "label": texts(space.labels),
+        "concept": texts(space.concepts),
+        "bias": pa.nulls(n, pa.float32()) if bias is None else column(bias.astype(np.float32)),
+        **{name: column(values) for name, values in statistics.items()},
+    }
+    _insert(connection, "classes", model_id, columns)
+
+
+def insert_weights(
+    connection: DuckDBPyConnection, model_id: int, rows: NDArray[np.float32]
+) -> None:
+    """The rows of ``weights``, from C×D normalised rows."""
+    import pyarrow as pa
+
+    n, dim = rows.shape
+    vectors = pa.FixedSizeListArray.from_arrays(column(rows.reshape(-1)), dim)
+    columns = {"class_idx": column(np.arange(n, dtype=np.int32)), "vector": vectors}
+    _insert(connection, "weights", model_id, columns)
+
+
+def insert_pairs(
+    connection: DuckDBPyConnection,
+    model_id: int,
+    blocks: Iterable[tuple[int, NDArray[np.float32]]],
+    done: Callable[[int], None],
+) -> None:
+    """The rows of ``pairs`` from the blocks of :func:`classrel_db.maths.cosine_blocks`.
+
+    ``done`` is told the number of pairs written so far.
+    """
+    written = 0
+    for start, cosines in blocks:
+        for columns in _pair_columns(start, cosines):
+            _insert(connection, "pairs", model_id, columns)
+            written += len(columns["cosine"])
+            done(written)
+
+
+def insert_neighbors(
+    connection: DuckDBPyConnection,
+    model_id: int,
+    indices: NDArray[np.int64],
+    cosines: NDArray[np.float32],
+) -> None:
+    """The rows of ``neighbors`` from C×k indices and cosines, nearest first."""
+    n, k = indices.shape
+    columns = {
+        "class_idx": column(np.repeat(np.arange(n, dtype=np.int32), k)),
+        "rank": column(np.tile(np.arange(1, k + 1, dtype=np.int32), n)),
+        "neighbor_idx": column(indices.reshape(-1).astype(np.int32)),
+        "cosine": column(cosines.reshape(-1)),
+    }
+    _insert(connection, "neighbors", model_id, columns)
+
+
+def delete_model(connection: DuckDBPyConnection, model_id: int) -> None:
+    """Every row of one model, in every table."""
+    for table in ("pairs", "neighbors", "weights", "classes", "models"):
+        connection.execute(f"DELETE FROM {table} WHERE model_id = ?", [model_id])  # noqa: S608
+
+
+def _pair_columns(start: int, cosines: NDArray[np.float32]) -> Iterator[dict[str, pa.Array]]:
+    """The pairs a < b of one block of rows, as columns of at most _PAIRS_PER_INSERT or one row."""
+    height, width = cosines.shape
+    every = np.arange(start, start + width, dtype=np.int32)
+    step = max(1, _PAIRS_PER_INSERT // max(1, width))
+    for top in range(0, height, step):
+        rows = range(top, min(top + step, height))
+        lengths = [width - row - 1 for row in rows]
+        if not sum(lengths):
+            continue
+        yield {
+            "a": column(np.repeat(every[rows.start : rows.stop], lengths)),
+            "b": column(np.concatenate([every[row + 1 :] for row in rows])),
+            "cosine": column(np.concatenate([cosines[row, row + 1 :] for row in rows])),
+        }
+
+
+def _insert(
+    connection: DuckDBPyConnection, table: str, model_id: int, columns: dict[str, pa.Array]
+) -> None:
+    import pyarrow as pa
+
+    incoming = pa.Table.from_arrays(list(columns.values()), names=list(columns))
+    names = ", ".join(columns)
+    connection.register("incoming", incoming)
+    try:
+        connection.execute(
+            f"INSERT INTO {table} (model_id, {names}) SELECT {model_id:d}, {names} FROM incoming"  # noqa: S608
+        )
+    finally:
+        connection.unregister("incoming")
