@@ -5,46 +5,45 @@ Nothing heavy is imported before a command runs, so that ``--help`` and completi
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from classrel_db.errors import ClassrelError
-from classrel_db.records import Normalization, PairPolicy
+from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES, Normalization, PairPolicy
 from classrel_db.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
 
     from duckdb import DuckDBPyRelation
 
     from classrel_db.catalog import Catalog
+    from classrel_db.render.formats import Format
 
-app = typer.Typer(
-    name="classrel",
-    help="Embedding database for classification heads: which classes does a network see as alike?",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Start with: classrel ingest efficientnet_lite0, then classrel similar 'Dungeness crab'",
+_FILE = click.Path(path_type=Path)
+_FORMATS = ("table", "json", "csv", "markdown")
+
+_database = click.option(
+    "--db",
+    type=_FILE,
+    envvar="CLASSREL_DB",
+    show_envvar=True,
+    help="The database file.  [default: classrel.duckdb]",
+)
+_format = click.option(
+    "--format", "-f", type=click.Choice(_FORMATS), help="How to write the rows.  [default: table]"
+)
+_output = click.option(
+    "--output", "-o", type=_FILE, help="Write to a file: .csv, .json, .md, .parquet or .txt."
 )
 
-Database = Annotated[
-    Path | None,
-    typer.Option(
-        "--db", envvar="CLASSREL_DB", help="The database file.", show_default="classrel.duckdb"
-    ),
-]
-Formatted = Annotated[
-    Literal["table", "json", "csv", "markdown"] | None,
-    typer.Option("--format", "-f", help="How to write the rows.", show_default="table"),
-]
-Output = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", help="Write to a file: .csv, .json, .md, .parquet or .txt."),
-]
+
+def _reading(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that answers with rows."""
+    return _database(_format(_output(command)))
 
 
 def main() -> None:
@@ -63,108 +62,100 @@ def main() -> None:
 def _fail(message: str) -> None:
     from classrel_db.render.text import printable
 
-    print(f"error: {printable(message)}", file=sys.stderr)  # noqa: T201
+    _tell(f"error: {printable(message)}")
     raise SystemExit(1)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"classrel {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    context: typer.Context,
-    db: Database = None,
-    version: Annotated[  # noqa: ARG001
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    context.obj = db
-
-
-def _catalog(context: typer.Context, db: Path | None) -> Catalog:
-    import classrel_db
-
-    return classrel_db.open(db or context.obj)
-
-
-def _show(
-    rows: DuckDBPyRelation,
-    chosen: Literal["table", "json", "csv", "markdown"] | None,
-    output: Path | None,
-    drawing: str = "plain_table",
-) -> None:
-    """Write ``rows`` as asked; ``drawing`` names the function of ``render.tables`` for tables."""
-    from classrel_db.render import emit, format_of
-
-    def draw(rows: DuckDBPyRelation, file: object) -> None:
-        from classrel_db.render import tables
-
-        table: Callable[[DuckDBPyRelation, object], None] = getattr(tables, drawing)
-        table(rows, file)
-
-    emit(rows, format_of(chosen, output), output, draw)
 
 
 def _tell(message: str) -> None:
     """Narration goes to standard error; standard output is for data."""
-    typer.echo(message, err=True)
+    click.echo(message, err=True)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: classrel ingest efficientnet_lite0, then classrel similar 'Dungeness crab'",
+)
+@_database
+@click.version_option(__version__, prog_name="classrel", message="%(prog)s %(version)s")
+@click.pass_context
+def app(context: click.Context, db: Path | None) -> None:
+    """Embedding database for classification heads: which classes does a network see as alike?"""
+    context.obj = db
+
+
+def _catalog(db: Path | None) -> Catalog:
+    import classrel_db
+
+    return classrel_db.open(db or click.get_current_context().find_root().obj)
+
+
+def _show(
+    rows: DuckDBPyRelation, chosen: Format | None, output: Path | None, drawing: str = "plain_table"
+) -> None:
+    """Write ``rows`` as asked; ``drawing`` names the function of ``render.tables`` for tables."""
+    from classrel_db.render.formats import emit, format_of
+
+    def draw(rows: DuckDBPyRelation, file: TextIO) -> None:
+        from classrel_db.render import tables
+
+        getattr(tables, drawing)(rows, file)
+
+    emit(rows, format_of(chosen, output), output, draw)
 
 
 @app.command()
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@click.option("--name", help="Store it under this name.  [default: from SPEC]")
+@click.option("--head", metavar="KEY", help="The head's tensor in a file, such as fc or fc.weight.")
+@click.option(
+    "--labels",
+    metavar="FILE",
+    help="The labels of a file's rows: txt (one a line), csv (columns label and concept), json (a "
+    "list or id2label), or the name imagenet1k.",
+)
+@click.option(
+    "--normalize",
+    type=click.Choice(NORMALIZATIONS),
+    default="standardize",
+    show_default=True,
+    help="standardize: z-score each row. center: subtract the mean row, then unit length.",
+)
+@click.option(
+    "--pairs",
+    type=click.Choice(PAIR_POLICIES),
+    default="auto",
+    show_default=True,
+    help="Store the cosine of every pair; auto: up to 12,000 classes.",
+)
+@click.option("--replace", is_flag=True, help="Replace another head of the same name.")
+@_database
 def ingest(
-    context: typer.Context,
-    specs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SPEC...",
-            help="A name (efficientnet_lite0, resnet50, torchvision:resnet50@IMAGENET1K_V1) or a "
-            "file (.safetensors, .pth, .pt, .npz).",
-        ),
-    ],
-    db: Database = None,
-    name: Annotated[
-        str | None,
-        typer.Option(help="Store it under this name.", show_default="from the spec"),
-    ] = None,
-    head: Annotated[
-        str | None,
-        typer.Option(metavar="KEY", help="The head's tensor in a file, such as fc or fc.weight."),
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="The labels of a file's rows: txt (one a line), csv (columns label, concept), json "
-            "(a list, or id2label), or the name imagenet1k.",
-        ),
-    ] = None,
-    normalize: Annotated[
-        Normalization,
-        typer.Option(help="standardize: z-score each row; center: subtract the mean row."),
-    ] = "standardize",
-    pairs: Annotated[
-        PairPolicy, typer.Option(help="Store every pair's cosine; auto: up to 12,000 classes.")
-    ] = "auto",
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace another head under the same name.")
-    ] = False,
+    specs: tuple[str, ...],
+    name: str | None,
+    head: str | None,
+    labels: str | None,
+    normalize: Normalization,
+    pairs: PairPolicy,
+    replace: bool,
+    db: Path | None,
 ) -> None:
     """Read the heads of models and store them with their neighbours and pairs.
 
-    Only the head is read, never the whole checkpoint where its format allows that. Each model is
-    stored whole or not at all; the same head again changes nothing.
+    SPEC is a name (efficientnet_lite0, resnet50, torchvision:resnet50@IMAGENET1K_V1) or a file
+    (.safetensors, .pth, .pt, .npz). Only the head is read, not the whole checkpoint, where the
+    format allows that. Each model is stored whole or not at all; the same head again changes
+    nothing.
 
-    Examples: classrel ingest efficientnet_lite0 efficientnet_lite1 ·
-    classrel ingest ./mymodel.safetensors --labels species.csv
+    \b
+    Examples:
+      classrel ingest efficientnet_lite0 efficientnet_lite1
+      classrel ingest ./mymodel.safetensors --labels species.csv
     """
     from classrel_db.render.progress import ingest_bars, ingest_line
 
     try:
         with ingest_bars() as progress:
-            _catalog(context, db).ingest(
+            _catalog(db).ingest(
                 *specs,
                 name=name,
                 head=head,
@@ -177,121 +168,96 @@ def ingest(
             )
     except KeyboardInterrupt:
         _tell("interrupted: the unfinished model was not stored, the finished ones were")
-        raise typer.Exit(130) from None
+        raise SystemExit(130) from None
 
 
 @app.command()
-def models(
-    context: typer.Context,
-    db: Database = None,
-    format: Formatted = None,
-    output: Output = None,
-) -> None:
+@_reading
+def models(db: Path | None, **written: Any) -> None:
     """List the stored models."""
-    with _catalog(context, db) as catalog:
-        _show(catalog.models(), format, output)
+    with _catalog(db) as catalog:
+        _show(catalog.models(), written["format"], written["output"])
 
 
 @app.command()
-def classes(
-    context: typer.Context,
-    model: Annotated[str, typer.Argument(help="A stored model.")],
-    pattern: Annotated[
-        str | None,
-        typer.Argument(help="A part of the label in any case, or a whole concept."),
-    ] = None,
-    db: Database = None,
-    format: Formatted = None,
-    output: Output = None,
-) -> None:
-    """List the classes of a model: index, label, concept, bias, and each row's mean, std and norm.
+@click.argument("model")
+@click.argument("pattern", required=False)
+@_reading
+def classes(model: str, pattern: str | None, db: Path | None, **written: Any) -> None:
+    """List the classes of a model, or those with PATTERN in their label or as their concept.
 
-    Example: classrel classes efficientnet_lite0 crab
+    \b
+    Example:
+      classrel classes efficientnet_lite0 crab
     """
-    with _catalog(context, db) as catalog:
+    with _catalog(db) as catalog:
         rows = catalog.classes(model, pattern)
-        _show(rows, format, output)
+        _show(rows, written["format"], written["output"])
         if not rows.shape[0]:
             _tell(f"no class of {model} has {pattern!r} in its label or as its concept")
 
 
 @app.command()
-def info(
-    context: typer.Context,
-    model: Annotated[str, typer.Argument(help="A stored model.")],
-    db: Database = None,
-    format: Formatted = None,
-    output: Output = None,
-) -> None:
+@click.argument("model")
+@_reading
+def info(model: str, db: Path | None, **written: Any) -> None:
     """Show where a model came from, what was read of it, and its content hashes."""
-    with _catalog(context, db) as catalog:
-        _show(catalog.info(model), format, output, "record")
+    with _catalog(db) as catalog:
+        _show(catalog.info(model), written["format"], written["output"], "record")
 
 
 @app.command()
-def remove(
-    context: typer.Context,
-    model: Annotated[str, typer.Argument(help="A stored model.")],
-    db: Database = None,
-) -> None:
+@click.argument("model")
+@_database
+def remove(model: str, db: Path | None) -> None:
     """Delete a model from the database, with its pairs, neighbours and index file."""
-    _catalog(context, db).remove(model)
+    _catalog(db).remove(model)
     _tell(f"{model}: removed")
 
 
 @app.command()
+@click.argument("query", metavar="CLASS")
+@click.option(
+    "--model", "-m", multiple=True, help="Ask this model; may be repeated.  [default: all]"
+)
+@click.option("-k", type=int, help="How many neighbours.  [default: 25, or all there are]")
+@click.option("--self", "include_self", is_flag=True, help="Show the class itself at rank 0.")
+@_reading
 def similar(
-    context: typer.Context,
-    query: Annotated[
-        str,
-        typer.Argument(
-            metavar="CLASS",
-            help="A label, a unique part of one, an index or a concept (n01978287); or a sum such as "
-            "'king crab + American lobster - crayfish'.",
-        ),
-    ],
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", "-m", help="Ask this model; may be repeated.", show_default="all"),
-    ] = None,
-    k: Annotated[
-        int | None,
-        typer.Option("-k", help="How many neighbours.", show_default="25, or all there are"),
-    ] = None,
-    include_self: Annotated[
-        bool, typer.Option("--self", help="Show the class itself at rank 0.")
-    ] = False,
-    db: Database = None,
-    format: Formatted = None,
-    output: Output = None,
+    query: str,
+    model: tuple[str, ...],
+    k: int | None,
+    include_self: bool,
+    db: Path | None,
+    **written: Any,
 ) -> None:
-    """Show the classes nearest to a class, in one model with bars or in several by rank.
+    """Show the classes nearest to CLASS: one model with bars, several by rank.
 
-    Cosine is 1 for the same direction and about 0 for unrelated classes. Euclidean is the distance
+    CLASS is a label, a unique part of one, an index or a concept (n01978287); or a sum of classes.
+    Cosine is 1 for the same direction and about 0 for unrelated classes; Euclidean is the distance
     of the normalised rows.
 
-    Examples: classrel similar 'Dungeness crab' -k 25 ·
-    classrel similar n01978287 -m efficientnet_lite0 --format csv
+    \b
+    Examples:
+      classrel similar 'Dungeness crab' -k 25
+      classrel similar n01978287 -m efficientnet_lite0 --format csv
+      classrel similar 'king crab + American lobster - crayfish'
     """
-    with _catalog(context, db) as catalog:
+    with _catalog(db) as catalog:
         rows = catalog.similar(query, models=model or None, k=k, include_self=include_self)
-        _show(rows, format, output, "neighbor_tables")
+        _show(rows, written["format"], written["output"], "neighbor_tables")
 
 
 @app.command()
-def check(
-    context: typer.Context,
-    db: Database = None,
-    format: Formatted = None,
-    output: Output = None,
-) -> None:
-    """Hold the database against itself and the stored weights; exit code 1 where something is wrong."""
-    with _catalog(context, db) as catalog:
+@_reading
+def check(db: Path | None, **written: Any) -> None:
+    """Hold the database against itself and the stored weights; exit code 1 if something is wrong."""
+    with _catalog(db) as catalog:
         rows = catalog.check()
-        _show(rows, format, output, "findings")
-        failed = rows.filter("NOT ok").fetchall()
+        _show(rows, written["format"], written["output"], "findings")
+        failed = rows.filter("NOT ok").shape[0]
     if failed:
-        raise ClassrelError(f"{len(failed)} of the checks failed")
+        raise ClassrelError(f"{failed} of the checks failed")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace as replaced
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ from classrel_db.catalog.lookup import Lookup
 from classrel_db.errors import ArgumentError, UnknownClassError
 from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES, LoadOptions, Step
 from classrel_db.spelling import quoted
-from classrel_db.storage import Database, IndexCache, folder_of, read, transaction, write
+from classrel_db.storage import read
+from classrel_db.storage.database import Database, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
         Progress,
         StoredModel,
     )
+    from classrel_db.storage.index import IndexCache
 
 DEFAULT_DATABASE = "classrel.duckdb"
 DEFAULT_K = 25
@@ -64,7 +67,6 @@ class Catalog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._database = Database(path)
-        self._indexes = IndexCache(folder_of(path))
         self._lookup: Lookup | None = None
         self._vectors: VectorSearch | None = None
 
@@ -233,6 +235,8 @@ class Catalog:
 
     def remove(self, model: str) -> None:
         """Delete one model from the database, and its index file. Raises UnknownModelError."""
+        from classrel_db.storage import write
+
         (found,) = self._names().models(model)
         self.close()
         with self._database.writer() as connection, transaction(connection):
@@ -245,16 +249,19 @@ class Catalog:
         Columns: model, check, ok (boolean), detail.
         """
         from classrel_db.catalog.verify import findings
+        from classrel_db.storage import arrays
 
         connection = self._database.reader()
         found = [self._database.check_definitions()]
         for model in read.stored_models(connection):
             found += findings(connection, model, self._indexes)
-        return read.findings(connection, found)
+        return arrays.findings(connection, found)
 
     def _near_sum(
         self, chosen: Sequence[StoredModel], text: str, *, explicit: bool, k: int | None, keep: bool
     ) -> DuckDBPyRelation:
+        from classrel_db.storage import arrays
+
         terms = parse(text) or []
         names = self._names()
         places = [names.find(term.text, chosen) for term in terms]
@@ -272,11 +279,13 @@ class Catalog:
             wanted = _require_k(k, model, most)
             prototype = self._search().prototype(model, terms, indices)
             answers.append((model, *self._search().nearest(model, prototype, wanted, barred)))
-        return read.answers(self._database.reader(), text, answers)
+        return arrays.answers(self._database.reader(), text, answers)
 
     def _near_vector(
         self, chosen: Sequence[StoredModel], vector: ArrayLike, k: int | None
     ) -> DuckDBPyRelation:
+        from classrel_db.storage import arrays
+
         if len(chosen) != 1:
             raise ArgumentError(
                 f"a vector lies in the feature space of one model, not of {len(chosen)}; name it with models="
@@ -285,7 +294,13 @@ class Catalog:
         wanted = _require_k(k, model, model.n_classes)
         search = self._search()
         answer = search.nearest(model, search.raw_vector(model, vector), wanted, [])
-        return read.answers(self._database.reader(), "(vector)", [(model, *answer)])
+        return arrays.answers(self._database.reader(), "(vector)", [(model, *answer)])
+
+    @cached_property
+    def _indexes(self) -> IndexCache:
+        from classrel_db.storage.index import IndexCache, folder_of
+
+        return IndexCache(folder_of(self.path))
 
     def _names(self) -> Lookup:
         connection = self._database.reader()

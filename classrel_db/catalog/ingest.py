@@ -13,14 +13,17 @@ from classrel_db.catalog.vectors import nearest_rows
 from classrel_db.errors import ModelExistsError, WeightsError
 from classrel_db.records import Head, Ingested, Progress, Step, StoredModel
 from classrel_db.spelling import quoted
-from classrel_db.storage import VectorIndex, read, transaction, write
+from classrel_db.storage import read, write
+from classrel_db.storage.database import transaction
+from classrel_db.storage.index import VectorIndex
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
 
     from classrel_db.records import Normalization, PairPolicy
-    from classrel_db.storage import Database, IndexCache
+    from classrel_db.storage.database import Database
+    from classrel_db.storage.index import IndexCache
 
 PAIRS_LIMIT = 12_000  # `auto` stores every pair up to this many classes: 72 million pairs, 0.3 GB
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from classrel_db import maths
 from classrel_db.errors import ArgumentError
-from classrel_db.storage import IndexCache, VectorIndex, read
+from classrel_db.storage import arrays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from classrel_db.catalog.algebra import Term
     from classrel_db.records import StoredModel
+    from classrel_db.storage.index import IndexCache, VectorIndex
 
 # Asked of the index beyond what is wanted, so that its rounding rarely needs a second look.
 _SPARE_CANDIDATES = 28
@@ -54,7 +55,7 @@ class VectorSearch:
 
         Raises ArgumentError where nothing is left of the sum.
         """
-        rows = read.rows(self._connection, model)[list(indices)].astype(np.float64)
+        rows = arrays.rows(self._connection, model)[list(indices)].astype(np.float64)
         total = np.asarray([term.sign for term in terms], dtype=np.float64) @ rows
         # a sum of centred rows is centred: only its length is still to be set
         return self._normalized(model, total, center=None)
@@ -69,7 +70,7 @@ class VectorSearch:
             raise ArgumentError(
                 f"the vector has shape {values.shape}; {model.name} takes ({model.dim},)"
             )
-        return self._normalized(model, values, read.center(self._connection, model.model_id))
+        return self._normalized(model, values, arrays.center(self._connection, model.model_id))
 
     def nearest(
         self, model: StoredModel, vector: NDArray[np.float64], k: int, excluded: Sequence[int]
@@ -80,7 +81,7 @@ class VectorSearch:
         query = maths.unit(vector)[None]
         barred = np.asarray(sorted(set(excluded)), dtype=np.int64)[None]
         indices, cosines = nearest_rows(index, unit_rows, query, k, barred)
-        norms = read.norms(self._connection, model.model_id)[indices[0]]
+        norms = arrays.norms(self._connection, model.model_id)[indices[0]]
         length = float(np.linalg.norm(vector))
         return indices[0], cosines[0], maths.euclidean(cosines[0], length, norms)
 
@@ -88,7 +89,7 @@ class VectorSearch:
         if model.model_id not in self._rows:
             if len(self._rows) == _KEPT_HEADS:
                 del self._rows[next(iter(self._rows))]
-            self._rows[model.model_id] = maths.unit(read.rows(self._connection, model))
+            self._rows[model.model_id] = maths.unit(arrays.rows(self._connection, model))
         return self._rows[model.model_id]
 
     @staticmethod

@@ -9,7 +9,7 @@ import numpy as np
 from classrel_db import maths
 from classrel_db.catalog.ingest import content_hash
 from classrel_db.records import Finding
-from classrel_db.storage import read
+from classrel_db.storage import arrays, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from classrel_db.records import StoredModel
-    from classrel_db.storage import IndexCache
+    from classrel_db.storage.index import IndexCache
 
 _SAMPLED_CLASSES = 16
 _COSINE_TOLERANCE = 1e-7  # one unit in the last place of a float32 cosine
@@ -48,7 +48,7 @@ def findings(
     yield finding("counts", not wrong, "; ".join(wrong) or whole)
     if wrong:
         return
-    rows = read.rows(connection, model)
+    rows = arrays.rows(connection, model)
     intact = content_hash(rows) == model.rows_sha256
     yield finding(
         "weights",
@@ -66,13 +66,13 @@ def findings(
         cosines = maths.cosines_to(unit_rows[class_idx], unit_rows)
         order = np.lexsort((np.arange(model.n_classes), -cosines))
         order = order[order != class_idx][:stored_neighbors]
-        listed, listed_cosines = read.stored_neighbors(connection, model.model_id, int(class_idx))
+        listed, listed_cosines = arrays.stored_neighbors(connection, model.model_id, int(class_idx))
         gap = np.abs(cosines[listed] - listed_cosines).max()
         # another order is right only among equals
         swapped = np.abs(cosines[listed] - cosines[order]).max()
         worst_neighbor = max(worst_neighbor, float(gap), float(swapped))
         if model.n_pairs:
-            stored = read.stored_cosines(
+            stored = arrays.stored_cosines(
                 connection, model.model_id, int(class_idx), model.n_classes
             )
             stored[class_idx] = cosines[class_idx]

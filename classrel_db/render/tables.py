@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich import box
@@ -27,7 +27,8 @@ def plain_table(rows: DuckDBPyRelation, file: TextIO) -> None:
     numeric = [_is_number(kind) for kind in rows.types]
     table = _table()
     for name, right in zip(rows.columns, numeric, strict=True):
-        table.add_column(printable(name), justify="right" if right else "left")
+        # what does not fit goes on in the next line: a name cut short can't be typed
+        table.add_column(printable(name), justify="right" if right else "left", overflow="fold")
     for row in values(rows):
         table.add_row(*[Text(_shown(value)) for value in row])
     _print(table, file)
@@ -139,14 +140,20 @@ def _bar(cosine: float, longest: float, file: TextIO) -> Text:
 
 def _table(title: Text | None = None) -> Table:
     return Table(
-        box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
     )
 
 
 def _print(table: Table, file: TextIO) -> None:
     console = Console(file=file, highlight=False, emoji=False, markup=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = max(console.measure(table).maximum, 20)
+    if not console.is_terminal:
+        console.width = 10_000  # nobody's window: nothing is cut or wrapped
+        console.width = console.measure(table).maximum
     console.print(table)
 
 
@@ -161,4 +168,6 @@ def _shown(value: Any) -> str:
         return f"{value:.4g}" if abs(value) < 1e-3 and value else f"{value:,.4f}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
     return printable(value)

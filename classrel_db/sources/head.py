@@ -75,10 +75,8 @@ def named_head(shapes: Shapes, wanted: str) -> HeadKeys:
             f"--head {quoted(wanted)} fits {len(nested)} tensors: {_listed(nested, shapes)}; "
             f"give the whole name"
         )
-    raise HeadError(
-        f"no tensor {quoted(wanted)} in the file{did_you_mean(wanted, matrices)} "
-        f"{_matrices_listed(matrices, shapes)}".rstrip()
-    )
+    hint = did_you_mean(wanted, matrices) or f"; {_matrices_listed(matrices, shapes)}"
+    raise HeadError(f"no tensor {quoted(wanted)} in the file{hint}")
 
 
 def _checked(key: str, shapes: Shapes) -> HeadKeys:

@@ -190,7 +190,7 @@ def _csv_rows(text: str, where: str) -> tuple[list[dict[str, str]], list[int]]:
                 f"(and if need be concept, class_idx); it reads "
                 f"{', '.join(map(quoted, columns[:8])) or 'nothing'}"
             )
-        for row in reader:
+        for row in filter(None, reader):
             if len(row) != len(columns):
                 raise LabelError(
                     f"{where}, row {reader.line_num}: {len(row)} fields under {len(columns)} "

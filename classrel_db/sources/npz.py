@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,11 @@ class NpzFile:
 
     def _strings(self, key: str) -> list[str]:
         dtype, shape = self._dtypes[key], self.shapes[key]
+        if dtype.hasobject:
+            raise SourceError(
+                f"refused: {quoted(key)} in {self._file.shown} holds Python objects, and reading "
+                f"those can run code; save strings as np.array([...], dtype=str)"
+            )
         if dtype.kind not in "US" or len(shape) != 1:
             raise LabelError(
                 f"{quoted(key)} in {self._file.shown} is an array of {dtype} of shape {shape}; "
@@ -97,17 +103,15 @@ class NpzFile:
                 shape, _fortran, dtype = _HEADERS[version](member)
         except _DAMAGED as error:
             raise self._damaged(key) from error
-        if dtype.hasobject:
-            raise SourceError(
-                f"refused: {quoted(key)} in {self._file.shown} holds Python objects, and reading "
-                f"those would run code; save strings as np.array([...], dtype=str)"
-            )
         return shape, dtype
 
     def _array(self, key: str) -> NDArray[Any]:
+        dtype, member = self._dtypes[key], self._members[key]
+        if member.file_size < math.prod(self.shapes[key]) * dtype.itemsize:
+            raise self._damaged(key)  # before numpy sets memory aside for what is not there
         try:
-            with self._archive.open(self._members[key]) as member:
-                return np.asarray(np.lib.format.read_array(member, allow_pickle=False))
+            with self._archive.open(member) as content:
+                return np.asarray(np.lib.format.read_array(content, allow_pickle=False))
         except _DAMAGED as error:
             raise self._damaged(key) from error
 

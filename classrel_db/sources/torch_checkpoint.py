@@ -74,6 +74,8 @@ class _TorchFile:
     def _dtype(self, key: str) -> str:
         """The supported format of a dense tensor, by safetensors' name."""
         tensor = self._tensors[key]
+        if tensor.device.type == "meta":
+            raise SourceError(f"{quoted(key)} was saved to {self._file.shown} without its numbers")
         dense = str(tensor.layout) == "torch.strided"
         if not dense or str(tensor.dtype) not in _DTYPES:
             stored = str(tensor.dtype) if dense else f"{tensor.layout} {tensor.dtype}"
@@ -123,6 +125,7 @@ class TorchZipFile(_TorchFile):
         super().__init__(file, tensors)
 
     def extent(self, key: str) -> int:
+        self._dtype(key)
         tensor = self._tensors[key]
         if not tensor.numel():
             return 0

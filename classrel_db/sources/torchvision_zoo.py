@@ -59,13 +59,13 @@ class TorchvisionSource:
 
     def to_fetch(self, ref: str) -> str | None:
         weights = self._weights(ref)
-        return None if _cached(weights.url).exists() else str(weights.url)
+        return None if _exists(_cached(weights.url)) else str(weights.url)
 
     def load(self, ref: str, options: LoadOptions, progress: ReadProgress | None) -> Head:  # noqa: ARG002
         weights = self._weights(ref)
         space = _label_space(weights)
         path = _cached(weights.url)
-        if not path.exists():
+        if not _exists(path):
             _download(weights.url, path)
         try:
             return read_head(
@@ -128,6 +128,13 @@ def _cached(url: str) -> Path:
     import torch
 
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a folder that may not be entered; the download says so
+        return False
 
 
 def _download(url: str, path: Path) -> None:
