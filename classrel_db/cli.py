@@ -192,7 +192,7 @@ def classes(model: str, pattern: str | None, db: Path | None, **written: Any) ->
     """
     with _catalog(db) as catalog:
         rows = catalog.classes(model, pattern)
-        _show(rows, written["format"], written["output"])
+        _show(rows, written["format"], written["output"], "model_table")
         if not rows.shape[0]:
             _tell(f"no class of {model} has {pattern!r} in its label or as its concept")
 

@@ -14,7 +14,7 @@ from classrel_db.render.formats import values
 from classrel_db.render.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from duckdb import DuckDBPyRelation
 
@@ -24,14 +24,14 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 def plain_table(rows: DuckDBPyRelation, file: TextIO) -> None:
     """Any rows, a column each, numbers to the right."""
-    numeric = [_is_number(kind) for kind in rows.types]
-    table = _table()
-    for name, right in zip(rows.columns, numeric, strict=True):
-        # what does not fit goes on in the next line: a name cut short can't be typed
-        table.add_column(printable(name), justify="right" if right else "left", overflow="fold")
-    for row in values(rows):
-        table.add_row(*[Text(_shown(value)) for value in row])
-    _print(table, file)
+    _plain(rows.columns, rows.types, values(rows), None, file)
+
+
+def model_table(rows: DuckDBPyRelation, file: TextIO) -> None:
+    """Rows of one model, whose name goes into the title."""
+    listed = list(values(rows))
+    title = Text(printable(listed[0][0])) if listed else None
+    _plain(rows.columns[1:], rows.types[1:], (row[1:] for row in listed), title, file)
 
 
 def record(rows: DuckDBPyRelation, file: TextIO) -> None:
@@ -64,6 +64,28 @@ def findings(rows: DuckDBPyRelation, file: TextIO) -> None:
     for model, check, ok, detail in values(rows):
         mark = Text("ok", style="green") if ok else Text("FAILED", style="bold red")
         table.add_row(mark, Text(printable(model)), check, Text(printable(detail)))
+    _print(table, file)
+
+
+def _plain(
+    columns: Sequence[str],
+    types: Sequence[object],
+    rows: Iterable[Sequence[Any]],
+    title: Text | None,
+    file: TextIO,
+) -> None:
+    table = _table(title)
+    for number, (name, kind) in enumerate(zip(columns, types, strict=True)):
+        right = _is_number(kind)
+        # what does not fit goes on in the next line: a name cut short can't be typed
+        table.add_column(
+            printable(name),
+            justify="right" if right else "left",
+            overflow="fold",
+            no_wrap=number == 0,
+        )
+    for row in rows:
+        table.add_row(*[Text(_shown(value)) for value in row])
     _print(table, file)
 
 
