@@ -21,7 +21,7 @@ NORMALIZATIONS: tuple[Normalization, ...] = ("standardize", "center", "none")
 PairPolicy = Literal["auto", "all", "none"]
 PAIR_POLICIES: tuple[PairPolicy, ...] = ("auto", "all", "none")
 
-Stage = Literal["read", "pairs", "neighbors"]
+Stage = Literal["download", "read", "pairs", "neighbors"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,10 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far one stage of one model's ingest has come, in bytes, classes or pairs."""
+    """How far one stage of one model's ingest has come, in bytes, classes or pairs.
+
+    ``total`` is 0 where it is not known: a whole file is being downloaded.
+    """
 
     model: str
     stage: Stage
@@ -101,7 +104,7 @@ class Ingested:
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """One row of ``models``: what the database knows of a head."""
+    """One row of ``models``, its fields the columns: what the database knows of a head."""
 
     model_id: int
     name: str
@@ -109,6 +112,7 @@ class StoredModel:
     uri: str
     head_key: str
     label_space: str
+    concepts_sha256: str
     normalization: Normalization
     n_classes: int
     dim: int

@@ -152,6 +152,8 @@ class Catalog:
             def reading(done: int, total: int, model: str = model) -> None:
                 tell(Step(model, "read", done, total))
 
+            if sources.to_fetch(place) is not None:
+                tell(Step(model, "download", 0, 0))
             answer = ingest_head(
                 self._database,
                 self._indexes,

@@ -56,6 +56,7 @@ def ingest_head(
         uri=head.uri,
         head_key=head.head_key,
         label_space=head.space.name,
+        concepts_sha256=hashlib.sha256("\0".join(head.space.concepts).encode()).hexdigest(),
         normalization=normalization,
         n_classes=n_classes,
         dim=dim,

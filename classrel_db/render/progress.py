@@ -33,6 +33,8 @@ def ingest_bars() -> Iterator[Progress | None]:
         def render(self, task: object) -> Text:
             unit = task.fields["unit"]  # type: ignore[attr-defined]
             done, total, speed = task.completed, task.total or 0, task.speed  # type: ignore[attr-defined]
+            if task.total is None:  # type: ignore[attr-defined]
+                return Text("the whole file, into torch's cache")
             if unit == "bytes":
                 rate = f"{megabytes(speed)}/s" if speed else ""
                 return Text(f"{megabytes(done)} of {megabytes(total)}  {rate}")
@@ -53,7 +55,7 @@ def ingest_bars() -> Iterator[Progress | None]:
 class _Watcher:
     """One bar a stage and model; the last one stays while the next begins."""
 
-    _UNITS = {"read": "bytes", "neighbors": "classes", "pairs": "pairs"}  # noqa: RUF012
+    _UNITS = {"download": "", "read": "bytes", "neighbors": "classes", "pairs": "pairs"}  # noqa: RUF012
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
@@ -64,10 +66,10 @@ class _Watcher:
         if key not in self._tasks:
             self._tasks[key] = self._bars.add_task(
                 f"{printable(step.model)} {step.stage}",
-                total=step.total,
+                total=step.total or None,
                 unit=self._UNITS[step.stage],
             )
-        self._bars.update(self._tasks[key], completed=step.done, total=step.total)  # type: ignore[arg-type]
+        self._bars.update(self._tasks[key], completed=step.done, total=step.total or None)  # type: ignore[arg-type]
 
 
 def ingest_line(answer: Ingested) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from classrel_db.errors import LabelError, SourceError, WeightsError
+from classrel_db.errors import HeadError, LabelError, SourceError, WeightsError
 from classrel_db.records import Head
 from classrel_db.sources.counted import CountingFile, open_counted
 from classrel_db.sources.head import find_head, named_head
@@ -100,9 +100,12 @@ def _read(
     if wanted is None and checkpoint.usual_head in checkpoint.shapes:
         wanted = checkpoint.usual_head
     shapes = checkpoint.shapes
-    keys = find_head(shapes, len(space.labels)) if wanted is None else named_head(shapes, wanted)
-    n_classes, dim = shapes[keys.weight][:2]
-    require_count(space, n_classes, keys.weight)
+    try:
+        keys = named_head(shapes, wanted) if wanted else find_head(shapes, len(space.labels))
+        n_classes, dim = shapes[keys.weight][:2]
+        require_count(space, n_classes, keys.weight)
+    except (HeadError, LabelError) as error:
+        raise type(error)(f"{file.shown}: {error}") from error
     if n_classes < 2 or dim < 2:
         raise WeightsError(
             f"the head {quoted(keys.weight)} of {file.shown} is {n_classes}×{dim}; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,7 +54,7 @@ class CountingFile(io.RawIOBase):
 
     def read_range(self, start: int, length: int) -> NDArray[np.uint8]:
         """The ``length`` bytes at ``start``; a range beyond the end of the file is refused."""
-        if start + length > self.size:
+        if start < 0 or start + length > self.size:
             raise self.truncated(start + length)
         content = np.empty(length, np.uint8)
         self.seek(start)
@@ -82,6 +83,8 @@ class CountingFile(io.RawIOBase):
         return done
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence == os.SEEK_SET and not 0 <= offset <= sys.maxsize:
+            raise ValueError(f"no position in a file: {offset}")  # a damaged index leads here
         return self._raw.seek(offset, whence)
 
     def tell(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ByteOrder = Literal["<", ">"]
+ByteOrder = Literal["<", "="]  # little-endian, or the machine's own
 
 # safetensors' name of each supported format: numpy's name, without the byte order.
 # numpy has no bfloat16: its 16 bits are the upper half of a float32.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ _FLOAT_SIZES = (2, 4, 8)  # float16, float32, float64; x86's 80-bit floats are n
 
 # what numpy and zipfile raise on a damaged archive
 _DAMAGED = (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile,
-            zlib.error, OverflowError, SyntaxError, TypeError)  # fmt: skip
+            zlib.error, OverflowError, SyntaxError, TypeError, MemoryError, struct.error)  # fmt: skip
 
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,

@@ -1,4 +1,4 @@
-"""torch's checkpoints: the zip format read in part, the older one whole.
+"""torch's checkpoints: the zip format is read in part, the older one whole.
 
 Nothing is ever unpickled but by torch's own restricted reader (``weights_only=True``), which
 builds tensors and plain containers and refuses everything else.
@@ -10,6 +10,7 @@ import bisect
 import io
 import re
 import struct
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classrel_db.errors import SourceError
-from classrel_db.sources.dtypes import ByteOrder, as_float32, itemsize
+from classrel_db.sources.dtypes import as_float32, itemsize
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ _DTYPES = {
     "torch.bfloat16": "BF16",
 }
 
-_BYTE_ORDERS: dict[bytes, ByteOrder] = {b"little": "<", b"big": ">"}
-
+_LONGEST_MARK = 16  # bytes; "little" or "big"
 _DEEPEST = 20  # levels of a nested checkpoint
 
 _REMEDY = (
@@ -52,7 +52,7 @@ _REMEDY = (
     'or safetensors.torch.save_file(model.state_dict(), "weights.safetensors")'
 )
 
-# what torch and its restricted unpickler raise on a file that is no checkpoint, or a damaged one
+# what torch, its restricted unpickler and zipfile raise on a file that is no checkpoint, or a damaged one
 _DAMAGED = (UnpicklingError, RuntimeError, ValueError, EOFError, LookupError, TypeError,
             AttributeError, AssertionError, ArithmeticError, MemoryError, struct.error,
             zipfile.BadZipFile, ImportError)  # fmt: skip
@@ -71,6 +71,11 @@ class _TorchFile:
     def labels(self) -> LabelSpace | None:
         return None
 
+    def _too_large(self, key: str) -> SourceError:
+        """A view of a few numbers can claim to be a matrix of any size."""
+        shape = "×".join(map(str, self.shapes[key]))
+        return SourceError(f"{quoted(key)} of {self._file.shown} ({shape}) does not fit in memory")
+
     def _dtype(self, key: str) -> str:
         """The supported format of a dense tensor, by safetensors' name."""
         tensor = self._tensors[key]
@@ -86,8 +91,8 @@ class _TorchFile:
         return _DTYPES[str(tensor.dtype)]
 
 
-class TorchLegacyFile(_TorchFile):
-    """A checkpoint of torch before 1.6: its storages have no index, so all of it is read."""
+class TorchWholeFile(_TorchFile):
+    """A checkpoint that is read whole: one of torch before 1.6, whose storages have no index."""
 
     def __init__(self, file: CountingFile) -> None:
         file.expect(file.size)
@@ -104,7 +109,10 @@ class TorchLegacyFile(_TorchFile):
 
     def read(self, key: str) -> NDArray[np.float32]:
         self._dtype(key)
-        numbers: NDArray[np.float32] = self._tensors[key].detach().float().contiguous().numpy()
+        try:
+            numbers: NDArray[np.float32] = self._tensors[key].detach().float().contiguous().numpy()
+        except (RuntimeError, MemoryError) as error:
+            raise self._too_large(key) from error
         return numbers
 
 
@@ -115,10 +123,10 @@ class TorchZipFile(_TorchFile):
     storage in the file.
     """
 
-    def __init__(self, file: CountingFile) -> None:
+    def __init__(self, file: CountingFile, archive: _Archive) -> None:
         from torch._subclasses.fake_tensor import FakeTensorMode
 
-        self._archive = _Archive(file)
+        self._archive = archive
         file.seek(0)
         with FakeTensorMode():
             tensors = _load(file, file)
@@ -142,10 +150,13 @@ class TorchZipFile(_TorchFile):
         if stored != storage.nbytes() or skipped + self.extent(key) > stored:
             raise self._archive.damaged(f"{quoted(key)} does not fit its record")
         content = self._file.read_range(start + skipped, self.extent(key))
-        numbers = as_float32(content, dtype, self._archive.byte_order)
+        numbers = as_float32(content, dtype, "=")
         strides = [stride * numbers.itemsize for stride in tensor.stride()]
         view = np.lib.stride_tricks.as_strided(numbers, tuple(tensor.shape), strides)
-        return np.ascontiguousarray(view)
+        try:
+            return np.ascontiguousarray(view)
+        except MemoryError as error:
+            raise self._too_large(key) from error
 
 
 class _Archive:
@@ -160,7 +171,7 @@ class _Archive:
         self._file = file
         try:
             self._zip = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        except _DAMAGED as error:
             raise SourceError(
                 f"{file.shown} is a torch checkpoint cut short, or another zip archive that is "
                 f"damaged; copy or download it again"
@@ -168,7 +179,7 @@ class _Archive:
         self._records = sorted(self._zip.infolist(), key=lambda info: info.header_offset)
         self._starts = [info.header_offset for info in self._records]
         self._check()
-        self.byte_order = self._byte_order()
+        self.native = self._is_native()
 
     def record(self, start: int | None) -> tuple[int, int]:
         """``start`` and length of the storage whose bytes begin at ``start``."""
@@ -210,20 +221,27 @@ class _Archive:
         if ".format_version" in leaves and keys != [str(index) for index in range(len(keys))]:
             raise self.damaged("its records are not in order")
 
-    def _byte_order(self) -> ByteOrder:
-        for info in self._records:
-            if info.filename.partition("/")[2] == "byteorder":
-                return _BYTE_ORDERS.get(self._zip.read(info), "<")
-        return "<"  # torch's own rule for files from before the mark
+    def _is_native(self) -> bool:
+        marked = [info for info in self._records if info.filename.lower().endswith("byteorder")]
+        if any(info.file_size > _LONGEST_MARK for info in marked):
+            raise self.damaged("its byte order is no word")
+        try:
+            marks = [self._zip.read(info) for info in marked]
+        except _DAMAGED as error:
+            raise self.damaged("its byte order can't be read") from error
+        # without a mark, little: torch's own rule for files from before it
+        return all(mark == sys.byteorder.encode() for mark in marks or [b"little"])
 
 
-def open_torch(file: CountingFile, _path: Path) -> TorchZipFile | TorchLegacyFile:
+def open_torch(file: CountingFile, _path: Path) -> TorchZipFile | TorchWholeFile:
     """Open a checkpoint in either format, told apart by how it begins."""
     beginning = file.read(2 + len(_LEGACY_MAGIC))
     if beginning.startswith(_ZIP_MAGIC):
-        return TorchZipFile(file)
+        archive = _Archive(file)
+        # torch turns bytes of the other order around, and crashes where there are none to turn
+        return TorchZipFile(file, archive) if archive.native else TorchWholeFile(file)
     if beginning[:1] == b"\x80" and beginning[2:] == _LEGACY_MAGIC:
-        return TorchLegacyFile(file)
+        return TorchWholeFile(file)
     if beginning[:1] == b"\x80":
         raise SourceError(
             f"refused: {file.shown} is a Python pickle but no torch checkpoint, and reading one "
@@ -275,8 +293,8 @@ def _refusal(file: CountingFile, error: BaseException) -> SourceError:
     unsafe = re.search(r"GLOBAL (\S+)", message)
     if unsafe:
         return SourceError(
-            f"refused: {file.shown} holds {quoted(unsafe[1].rstrip('.'))}, and unpickling that "
-            f"runs code of whoever wrote the file; {_REMEDY}"
+            f"refused: {file.shown} holds {quoted(unsafe[1].rstrip('.'))}, which is no tensor, and "
+            f"unpickling it runs code of whoever wrote the file (or the file is damaged); {_REMEDY}"
         )
     if "sparse" in message or "not allocated" in message:
         return SourceError(f"{file.shown} holds sparse tensors, which are not read; {_REMEDY}")

@@ -39,8 +39,10 @@ class TorchvisionSource:
 
     def list(self) -> Iterable[ZooEntry]:
         """Every weights of every architecture that come with a classifier."""
+        from torchvision import models
+
         for model in self.names():
-            for weights in _all_weights(model).values():
+            for weights in models.get_model_weights(model):  # leaves out the alias DEFAULT
                 if _has_classes(weights):
                     yield ZooEntry(f"{self.name}:{model}@{weights.name}", self.name, weights.url)
 
@@ -96,8 +98,8 @@ class TorchvisionSource:
         weights = by_name[wanted if at else _DEFAULT]
         if not _has_classes(weights):
             raise HeadError(
-                f"{ref}: torchvision's file has features only, no classifier; it has "
-                f"{', '.join(f'{model}@{name}' for name, w in by_name.items() if _has_classes(w))}"
+                f"{ref}: torchvision's file has features only, no classifier; "
+                f"{model}@{by_name[_DEFAULT].name} has one"
             )
         return weights
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from classrel_db.records import StoredModel
@@ -13,16 +14,11 @@ if TYPE_CHECKING:
 
 STORED_NEIGHBORS = 100  # a class's neighbours in the table; more are computed from the weights
 
-_STORED_MODEL = """
-    SELECT model_id, name, source, uri, head_key, label_space, normalization, n_classes, dim,
-           n_pairs, weights_sha256, rows_sha256, bytes_read, bytes_total
-    FROM models
-"""
-
 
 def stored_models(connection: DuckDBPyConnection) -> list[StoredModel]:
     """Every model, in the order of ingest."""
-    rows = connection.execute(_STORED_MODEL + "ORDER BY model_id").fetchall()
+    columns = ", ".join(field.name for field in fields(StoredModel))
+    rows = connection.execute(f"SELECT {columns} FROM models ORDER BY model_id").fetchall()  # noqa: S608
     return [StoredModel(*row) for row in rows]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,35 +31,17 @@ def insert_model(
     connection: DuckDBPyConnection, model: StoredModel, center: NDArray[np.float64] | None
 ) -> None:
     """The row of ``models``; ``center`` is (D,) or None."""
+    row = {
+        **asdict(model),
+        "classrel_version": __version__,
+        "center": None if center is None else center.tolist(),
+    }
     connection.execute(
-        """
-        INSERT INTO models (
-            model_id, name, source, uri, head_key, label_space, normalization, n_classes, dim,
-            n_pairs, weights_sha256, rows_sha256, bytes_read, bytes_total, ingested_at,
-            classrel_version, center
-        ) VALUES (
-            ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-            date_trunc('second', now() AT TIME ZONE 'UTC'), ?, ?
-        )
-        """,
-        [
-            model.model_id,
-            model.name,
-            model.source,
-            model.uri,
-            model.head_key,
-            model.label_space,
-            model.normalization,
-            model.n_classes,
-            model.dim,
-            model.n_pairs,
-            model.weights_sha256,
-            model.rows_sha256,
-            model.bytes_read,
-            model.bytes_total,
-            __version__,
-            None if center is None else center.tolist(),
-        ],
+        f"""
+        INSERT INTO models (ingested_at, {", ".join(row)})
+        VALUES (date_trunc('second', now() AT TIME ZONE 'UTC'), {", ".join("?" * len(row))})
+        """,  # noqa: S608
+        list(row.values()),
     )
 
 

@@ -7,6 +7,7 @@ CREATE TABLE models (
     uri              VARCHAR NOT NULL,     -- where the weights came from
     head_key         VARCHAR NOT NULL,     -- the weight tensor's name there
     label_space      VARCHAR NOT NULL,
+    concepts_sha256  VARCHAR NOT NULL,     -- of the ordered concepts: equal where class_idx means the same
     normalization    VARCHAR NOT NULL,     -- standardize, center, none
     n_classes        INTEGER NOT NULL,
     dim              INTEGER NOT NULL,

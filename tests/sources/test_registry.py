@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from classrel_db.errors import LabelError, SourceError, UnknownModelError, WeightsError
+from classrel_db.records import Head, LoadOptions
+from classrel_db.sources import SOURCES, load, locate, to_fetch
+from classrel_db.sources.counted import CountingFile
+
+from .conftest import C, D, single_line
+
+if TYPE_CHECKING:
+    import io
+
+Read = Callable[..., Head]
+
+
+def unknown(spec: str, pattern: str, error: type[Exception] = UnknownModelError) -> None:
+    with pytest.raises(error, match=pattern) as caught:
+        locate(spec)
+    assert single_line(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("spec", "source", "name"),
+    [
+        ("efficientnet_lite1", "packaged", "efficientnet_lite1"),
+        ("packaged:efficientnet_lite0", "packaged", "efficientnet_lite0"),
+        ("resnet50", "torchvision", "resnet50"),
+        ("torchvision:resnet50", "torchvision", "resnet50"),
+        ("torchvision:resnet50@IMAGENET1K_V2", "torchvision", "resnet50@IMAGENET1K_V2"),
+        ("resnet50@IMAGENET1K_V1", "torchvision", "resnet50@IMAGENET1K_V1"),
+    ],
+)
+def test_a_zoo_spec_is_located(spec: str, source: str, name: str) -> None:
+    located = locate(spec)
+    assert (located.spec, located.source.name, located.name) == (spec, source, name)
+    assert not located.takes_labels
+
+
+def test_a_file_is_located_by_path_or_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("my.head.npz", "UPPER.NPZ", "odd:name.npz"):
+        with open(name, "wb") as file:
+            np.savez(file, weight=np.ones((C, D)))
+        for spec in (name, f"./{name}", f"file:{name}", str(tmp_path / name)):
+            located = locate(spec)
+            assert (located.source.name, located.name) == ("file", name[:-4])
+            assert located.takes_labels
+            assert to_fetch(located) is None
+
+
+def test_a_folder_does_not_hide_a_zoos_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("efficientnet_lite0").mkdir()
+    assert locate("efficientnet_lite0").source.name == "packaged"
+
+
+def test_an_unknown_model_gets_the_nearest_names_of_all_zoos() -> None:
+    unknown("resnet51", 'no model "resnet51" in packaged or torchvision.*did you mean "resnet')
+    unknown("eficientnet_lite0", 'did you mean "efficientnet_lite0"')
+    unknown("torchvision:resnet51", 'torchvision has no classification model.*"resnet')
+    unknown("packaged:efficientnet_lite9", 'there are efficientnet_lite0.*did you mean "efficient')
+    unknown("", "no model")
+
+
+def test_an_unknown_source_is_named() -> None:
+    unknown("tim:vit", 'no source "tim"; the sources are file, packaged, torchvision')
+    unknown("hf:google/vit-base", 'no source "hf"')
+
+
+def test_unknown_weights_list_those_of_the_model() -> None:
+    unknown("resnet50@V3", "resnet50@IMAGENET1K_V1, resnet50@IMAGENET1K_V2$")
+
+
+@pytest.mark.parametrize(
+    "name", ["fcn_resnet50", "fasterrcnn_resnet50_fpn", "r3d_18", "raft_large"]
+)
+def test_models_for_other_tasks_are_unknown(name: str) -> None:
+    unknown(name, "no model")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.org/m.safetensors", "http://x/m.pth", "s3://b/m.pt"]
+)
+def test_remote_files_are_not_read_yet(url: str) -> None:
+    unknown(url, "remote files can't be read yet.*download the file", SourceError)
+
+
+def test_files_that_can_not_be_read_are_named_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    unknown("./no.pth", 'there is no file "no.pth"', SourceError)
+    unknown("file:nothing", 'there is no file "nothing"', SourceError)
+    Path("folder.pth").mkdir()
+    unknown("folder.pth", "is a folder", SourceError)
+    Path("empty.pth").touch()
+    unknown("empty.pth", "is empty", SourceError)
+    os.mkfifo("pipe.pth")
+    unknown("pipe.pth", "not a regular file", SourceError)
+    unknown("./nul\x00.pth", r"can't read \"nul\\x00\.pth\"", SourceError)
+    unknown("./" + "x" * 300 + ".pth", "can't read .*name too long", SourceError)
+
+
+@pytest.mark.parametrize("name", ["./m.onnx", "m.bin", "file:m.h5", "./noending", "noending"])
+def test_other_endings_list_the_accepted_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name.removeprefix("file:")).write_bytes(b"x")
+    unknown(name, r"ends in none of \.safetensors, \.pth, \.pt, \.npz", SourceError)
+
+
+def test_a_file_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Read
+) -> None:
+    np.savez(tmp_path / "m.npz", weight=np.ones((C, D)))
+
+    def forbidden(self: Path, mode: str = "r", buffering: int = -1) -> io.IOBase:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", forbidden)  # root may read everything
+    with pytest.raises(SourceError, match=r"can't read .*m\.npz.*: permission denied") as caught:
+        read(tmp_path / "m.npz", labels="imagenet1k")
+    assert isinstance(caught.value.__cause__, PermissionError)
+
+
+def test_an_error_of_the_disk_is_a_source_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Read
+) -> None:
+    save_file({"fc.weight": torch.ones(C, D)}, tmp_path / "m.safetensors")
+
+    def broken(self: CountingFile, buffer: bytearray) -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(CountingFile, "readinto", broken)
+    with pytest.raises(SourceError, match=r"can't read .*Input/output error"):
+        read(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("shape", [(1, 8), (8, 1), (1, 1), (2, 0)])
+def test_one_class_or_one_dimension_is_no_head(
+    tmp_path: Path, read: Read, shape: tuple[int, int]
+) -> None:
+    labels = tmp_path / "few.txt"
+    labels.write_text("".join(f"{i}\n" for i in range(shape[0])))
+    save_file({"fc.weight": torch.ones(shape)}, tmp_path / "m.safetensors")
+    with pytest.raises(WeightsError, match="at least 2 classes and 2 dimensions"):
+        read(tmp_path / "m.safetensors", labels=labels)
+
+
+def test_a_head_without_labels_says_how_to_give_them(tmp_path: Path, read: Read) -> None:
+    save_file({"fc.weight": torch.ones(1000, D)}, tmp_path / "m.safetensors")
+    with pytest.raises(LabelError, match=r"--labels FILE .*--labels imagenet1k"):
+        read(tmp_path / "m.safetensors", labels=None)
+
+
+@pytest.mark.parametrize("name", ["r50.safetensors", "r50.pth"])
+def test_reading_resnet50s_head_costs_the_head(
+    tmp_path: Path, resnet50: torch.nn.Module, name: str
+) -> None:
+    path = tmp_path / name
+    state = resnet50.state_dict()
+    (torch.save if name.endswith("pth") else save_file)(state, path)
+    options = LoadOptions(labels="imagenet1k")
+    load(locate(str(path)), options)  # once before, so that imports are not counted
+    reports: list[tuple[int, int]] = []
+    before = system_bytes()
+    head = load(locate(str(path)), options, lambda done, total: reports.append((done, total)))
+    read = system_bytes() - before
+    n_bytes = head.weight.nbytes + head.bias.nbytes
+    assert np.array_equal(head.weight, state["fc.weight"].numpy())
+    assert head.bytes_total == path.stat().st_size > 100_000_000
+    path.unlink()
+    assert n_bytes < head.bytes_read <= n_bytes * 1.02 + 1_000_000
+    if read:
+        assert head.bytes_read <= read <= head.bytes_read + 5_000
+    assert reports[-1] == (n_bytes, n_bytes)
+    assert reports == sorted(reports)
+
+
+def system_bytes() -> int:
+    """Bytes that this process has asked the system for; 0 where the system does not tell."""
+    counts = Path("/proc/self/io")
+    return int(counts.read_text().split()[1]) if counts.exists() else 0
+
+
+def test_safetensors_and_npz_heads_load_without_torch(tmp_path: Path) -> None:
+    save_file({"fc.weight": torch.ones(1000, D)}, tmp_path / "m.safetensors")
+    np.savez(tmp_path / "m.npz", weight=np.ones((1000, D)))
+    script = """
+import sys
+from classrel_db.records import LoadOptions
+from classrel_db.sources import load, locate
+for path in sys.argv[1:]:
+    load(locate(path), LoadOptions(labels="imagenet1k"))
+locate("efficientnet_lite0")
+heavy = {"torch", "torchvision", "pyarrow", "duckdb", "faiss", "safetensors"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    paths = [str(tmp_path / name) for name in ("m.safetensors", "m.npz")]
+    subprocess.run([sys.executable, "-c", script, *paths], check=True)
+
+
+def test_every_listed_spec_is_located_under_its_own_source() -> None:
+    entries = [(source, entry) for source in SOURCES for entry in source.list()]
+    assert {source.name for source, _entry in entries} == {"packaged", "torchvision"}
+    for source, entry in entries:
+        assert entry.source == source.name
+        assert locate(entry.spec).source is source
