@@ -1,0 +1,1 @@
+"""What classrel costs, each figure beside a yardstick measured in the same run: ``make bench``."""

@@ -1,0 +1,53 @@
+"""``python -m tests.bench [NAME…]``: ask the questions, print a table for each, exit 0.
+
+A bench reports; whether a missed bound stops anything is for whoever reads it.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.bench import bytes as bytes_read
+from tests.bench import cold, ingest, large, report, warm
+from tests.bench.measure import ChildError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.bench.report import Figure
+
+QUESTIONS: dict[str, Callable[[Path], Iterator[Figure]]] = {
+    "cold": cold.figures,
+    "ingest": ingest.figures,
+    "warm": warm.figures,
+    "large": large.figures,
+    "bytes": bytes_read.figures,
+}
+"""By name, each a generator of figures that may fill the folder it is given."""
+
+
+def main(wanted: list[str]) -> None:
+    unknown = [name for name in wanted if name not in QUESTIONS]
+    if unknown:
+        print(f"no question {', '.join(unknown)}; there are {', '.join(QUESTIONS)}")
+        return
+    report.machine()
+    verdicts: list[bool] = []
+    for name in wanted or QUESTIONS:
+        figures: list[Figure] = []
+        try:
+            with tempfile.TemporaryDirectory(prefix=f"classrel-bench-{name}-") as folder:
+                for figure in QUESTIONS[name](Path(folder)):
+                    report.narrate(f"{name}: {figure.what}")
+                    figures.append(figure)
+        except ChildError as error:
+            print(f"{name}: not measured: {error}")
+        report.table(name, figures)
+        verdicts += [figure.bound.holds(figure) for figure in figures if figure.bound]
+    print(f"{sum(verdicts)} of {len(verdicts)} bounds hold; {report.load()}")
+
+
+main(sys.argv[1:])

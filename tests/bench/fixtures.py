@@ -1,0 +1,80 @@
+"""What the questions are asked of. Each is made by a child process, which keeps the bench small.
+
+``python -m tests.bench.fixtures NAME FOLDER`` writes one of them into a folder.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+from tests.bench.measure import run
+
+RESNET50_FILE = "resnet50-11ad3fa6.pth"  # what torchvision calls IMAGENET1K_V2
+LARGE = (21_841, 768)  # the classes of ImageNet-21k, the width of a ViT-B
+_SEED = 20_250_101
+
+
+def make(name: str, folder: Path) -> None:
+    """Fill ``folder`` with the fixture ``name``, in a process of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run(sys.executable, "-m", "tests.bench.fixtures", name, folder)
+
+
+def resnet50(folder: Path) -> None:
+    """A resnet50 of random weights, 102 MB, as torchvision's own file and as safetensors."""
+    import torch
+    from safetensors.torch import save_file
+    from torchvision import models
+
+    torch.manual_seed(_SEED)
+    state = models.resnet50(weights=None).state_dict()
+    torch.save(state, folder / RESNET50_FILE)
+    save_file(state, folder / "resnet50.safetensors")
+
+
+def tiny(folder: Path) -> None:
+    """A head of 1000×8 in both formats: reading it first imports all that reading needs."""
+    import torch
+    from safetensors.torch import save_file
+
+    state = torch.nn.Linear(8, 1000).state_dict(prefix="fc.")
+    torch.save(state, folder / "tiny.pth")
+    save_file(state, folder / "tiny.safetensors")
+
+
+def head(folder: Path) -> None:
+    """A real 1000×1280 head alone in a safetensors file, with labels and WordNet ids as csv."""
+    from safetensors.numpy import save_file
+
+    from classrel_db import sources
+
+    real = sources.load(sources.locate("efficientnet_lite0"))
+    save_file({"fc.weight": real.weight, "fc.bias": real.bias}, folder / "head.safetensors")
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["label", "concept"])
+        writer.writerows(zip(real.space.labels, real.space.concepts, strict=True))
+
+
+def large(folder: Path) -> None:
+    """A clustered head of ImageNet-21k's size: 40 groups of 15 families, rows around them."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    rng = np.random.default_rng(_SEED)
+    n_classes, dim = LARGE
+    groups = rng.standard_normal((40, dim), dtype=np.float32)
+    families = groups.repeat(15, axis=0) + rng.standard_normal((600, dim), dtype=np.float32)
+    members = rng.integers(0, len(families), n_classes)
+    weight = families[members] + 1.5 * rng.standard_normal(LARGE, dtype=np.float32)
+    save_file({"fc.weight": weight, "fc.bias": weight[:, 0].copy()}, folder / "large.safetensors")
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["label", "concept"])
+        writer.writerows((f"class {i:05d}", f"c{i:05d}") for i in range(n_classes))
+
+
+if __name__ == "__main__":
+    {f.__name__: f for f in (resnet50, tiny, head, large)}[sys.argv[1]](Path(sys.argv[2]))

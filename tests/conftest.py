@@ -1,0 +1,138 @@
+"""The three real heads, a database that holds them, and small heads written on demand."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from oracle import REAL, RawHead, load_real
+from safetensors.numpy import save_file
+
+import classrel_db
+from classrel_db import Catalog
+from classrel_db.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+settings.register_profile("classrel", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("classrel")
+
+
+@pytest.fixture
+def classrel(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line in this process: what it writes, and its exit code."""
+    monkeypatch.delenv("CLASSREL_DB", raising=False)
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = ["classrel", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", command)
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as leaving:
+            code = leaving.code or 0
+        return subprocess.CompletedProcess(command, code, *capsys.readouterr())
+
+    return run
+
+
+@dataclass(frozen=True)
+class SmallHead:
+    """A head written to disk, with what is in it."""
+
+    path: Path
+    labels_path: Path
+    weight: np.ndarray
+    bias: np.ndarray
+    labels: list[str]
+
+
+@pytest.fixture(scope="session")
+def heads() -> dict[str, RawHead]:
+    """The raw float32 heads of the packaged models, read by torch itself."""
+    return {name: load_real(name) for name in REAL}
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The three real heads in one file; read it only, or take ``database_copy``."""
+    path = tmp_path_factory.mktemp("real") / "classrel.duckdb"
+    with classrel_db.open(path) as catalog:
+        catalog.ingest(*REAL)
+    return path
+
+
+@pytest.fixture
+def database_copy(database: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / database.name
+    shutil.copyfile(database, copy)
+    shutil.copytree(database.with_suffix(".faiss"), copy.with_suffix(".faiss"))
+    return copy
+
+
+@pytest.fixture
+def catalog(database: Path) -> Iterator[Catalog]:
+    """The real heads, opened for reading."""
+    with classrel_db.open(database) as opened:
+        yield opened
+
+
+@pytest.fixture
+def make_head(tmp_path: Path) -> Callable[..., SmallHead]:
+    """Write a small head (.npz or .safetensors) and its labels (.csv)."""
+
+    def make(
+        name: str = "small",
+        n_classes: int = 12,
+        dim: int = 6,
+        seed: int = 0,
+        weight: np.ndarray | None = None,
+        labels: list[str] | None = None,
+        concepts: list[str] | None = None,
+        ending: str = ".npz",
+    ) -> SmallHead:
+        random = np.random.default_rng(seed)
+        if weight is None:
+            weight = random.normal(size=(n_classes, dim))
+        weight = np.asarray(weight, dtype=np.float32)
+        bias = random.normal(size=len(weight)).astype(np.float32)
+        labels = labels or [f"species {i:02d}" for i in range(len(weight))]
+        path = tmp_path / f"{name}{ending}"
+        if ending == ".npz":
+            np.savez(path, weight=weight, bias=bias)
+        else:
+            save_file({"fc.weight": weight, "fc.bias": bias}, path)
+        labels_path = tmp_path / f"{name}.csv"
+        rows = zip(labels, concepts or [""] * len(labels), strict=True)
+        quoted = ['"{}","{}"\n'.format(*(t.replace('"', '""') for t in row)) for row in rows]
+        labels_path.write_text("label,concept\n" + "".join(quoted), encoding="utf-8")
+        return SmallHead(path, labels_path, weight, bias, labels)
+
+    return make
+
+
+@pytest.fixture
+def stored(tmp_path: Path, make_head: Callable[..., SmallHead]) -> Callable[..., Path]:
+    """Ingest small heads, made as ``make_head`` is told, into one new database; gives its path."""
+
+    def store(*, normalize: str = "standardize", pairs: str = "auto", **given: object) -> Path:
+        head = make_head(**given)
+        path = tmp_path / "small.duckdb"
+        with classrel_db.open(path) as catalog:
+            catalog.ingest(
+                str(head.path), labels=head.labels_path, normalize=normalize, pairs=pairs
+            )
+        return path
+
+    return store

@@ -1,0 +1,133 @@
+"""The tables that DESIGN.md fixes, and that a DuckDB of years ago reads the file."""
+
+from __future__ import annotations
+
+import json
+
+import duckdb
+import numpy as np
+import pytest
+from oracle import run_python
+
+import classrel_db
+from classrel_db.storage.database import STORAGE_VERSION, query_files
+
+COLUMNS = {
+    "models": "model_id name source uri head_key label_space normalization n_classes dim "
+    "weights_sha256 bytes_read bytes_total ingested_at classrel_version",
+    "classes": "model_id class_idx label concept bias mean std norm",
+    "weights": "model_id class_idx vector",
+    "pairs": "model_id a b cosine",
+    "neighbors": "model_id class_idx rank neighbor_idx cosine",
+}
+
+
+@pytest.fixture
+def connection(database):
+    with duckdb.connect(str(database), read_only=True) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+def test_a_table_has_the_columns_of_the_design(connection, table):
+    stored = [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
+    assert set(COLUMNS[table].split()) <= set(stored)
+
+
+def test_cosines_are_single_precision_and_vectors_are_lists_of_it(connection):
+    kinds = dict(
+        connection.execute(
+            "SELECT table_name || '.' || column_name, data_type FROM duckdb_columns() "
+            "WHERE column_name IN ('cosine', 'vector') AND table_name IN "
+            "('pairs', 'neighbors', 'weights')"
+        ).fetchall()
+    )
+    assert kinds == {
+        "pairs.cosine": "FLOAT",
+        "neighbors.cosine": "FLOAT",
+        "weights.vector": "FLOAT[]",
+    }
+
+
+def test_pairs_are_stored_once_each_and_in_order(connection):
+    stored = connection.execute("SELECT model_id, a, b FROM pairs").fetchnumpy()
+    upper = np.triu_indices(1000, 1)
+    np.testing.assert_array_equal(stored["model_id"], np.repeat([1, 2, 3], len(upper[0])))
+    np.testing.assert_array_equal(stored["a"], np.tile(upper[0], 3))
+    np.testing.assert_array_equal(stored["b"], np.tile(upper[1], 3))
+
+
+def test_neighbors_are_the_hundred_of_each_class_in_order(connection):
+    stored = connection.execute("SELECT model_id, class_idx, rank FROM neighbors").fetchnumpy()
+    np.testing.assert_array_equal(stored["model_id"], np.repeat([1, 2, 3], 100_000))
+    np.testing.assert_array_equal(stored["class_idx"], np.tile(np.repeat(np.arange(1000), 100), 3))
+    np.testing.assert_array_equal(stored["rank"], np.tile(np.arange(1, 101), 3000))
+
+
+def test_the_file_says_which_duckdb_it_is_made_for(connection):
+    ((version,),) = connection.execute(
+        "SELECT tags['storage_version'] FROM duckdb_databases() WHERE NOT internal"
+    ).fetchall()
+    assert version.startswith(STORAGE_VERSION.removesuffix(".0"))
+
+
+def test_the_file_holds_no_view_or_macro_that_is_not_shipped(connection):
+    made = connection.execute(
+        "SELECT DISTINCT function_name FROM duckdb_functions() "
+        "WHERE NOT internal UNION SELECT view_name FROM duckdb_views() WHERE NOT internal"
+    ).fetchall()
+    shipped = {file.name.removesuffix(".sql") for file in query_files()}
+    assert {name for (name,) in made} == {"euclidean", "nearest", "pairwise", *shipped}
+
+
+OLD_CLIENT = """
+import json, sys
+import duckdb
+assert duckdb.__version__ == "1.2.2", duckdb.__version__
+with duckdb.connect(sys.argv[1], read_only=True) as connection:
+    print(json.dumps([connection.execute(q).fetchall() for q in json.loads(sys.argv[2])]))
+"""
+
+QUERIES = {
+    "default": "FROM neighbors('efficientnet_lite0', 'Dungeness crab')",
+    "by_concept": "FROM neighbors('efficientnet_lite1', 'n01978287', k := 100)",
+    "by_index": "FROM neighbors('efficientnet_lite2', 118, k := 3)",
+    "from_weights": "FROM neighbors('efficientnet_lite0', 'dungeness CRAB', k := 999)",
+    "nearest": "SELECT model, class, rank, neighbor, neighbor_concept, cosine, euclidean FROM nearest"
+    " WHERE concept = 'n01978287' ORDER BY ALL",
+    "pairwise": "SELECT model, class_a, class_b, cosine, euclidean FROM pairwise"
+    " WHERE class_a = 'Dungeness crab' ORDER BY ALL",
+}
+
+
+def test_an_older_duckdb_gives_the_same_answers(older_duckdb, database, connection):
+    answer = run_python(
+        OLD_CLIENT,
+        database,
+        json.dumps(list(QUERIES.values())),
+        env={"PYTHONPATH": str(older_duckdb)},
+    )
+    assert answer.returncode == 0, answer.stderr
+    for name, old in zip(QUERIES, json.loads(answer.stdout), strict=True):
+        new = connection.execute(QUERIES[name]).fetchall()
+        assert [row[:-2] for row in new] == [tuple(row[:-2]) for row in old], name
+        np.testing.assert_allclose(
+            [row[-2:] for row in new], [row[-2:] for row in old], rtol=1e-6, atol=1e-7, err_msg=name
+        )
+
+
+def test_an_older_duckdb_reads_a_file_that_was_written_twice(older_duckdb, stored, make_head):
+    path = stored(n_classes=20)
+    again = make_head(name="second", n_classes=9, seed=1)
+    with classrel_db.open(path) as catalog:
+        catalog.ingest(str(again.path), labels=again.labels_path)
+        catalog.remove("small")
+        expected = [list(row) for row in catalog.similar("species 03").fetchall()]
+    answer = run_python(
+        OLD_CLIENT,
+        path,
+        json.dumps(["FROM neighbors('second', 'species 03')", "SELECT name FROM models"]),
+        env={"PYTHONPATH": str(older_duckdb)},
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout) == [expected, [["second"]]]
