@@ -5,6 +5,8 @@ Nothing heavy is imported before a command runs, so that ``--help`` and completi
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +23,14 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
     from classrel_db.catalog import Catalog
-    from classrel_db.render.formats import Format
 
-_FILE = click.Path(path_type=Path)
+# not readable: a file that can't be read is our message to give
+_FILE = click.Path(path_type=Path, readable=False)
+_INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C ended
 _FORMATS = ("table", "json", "csv", "markdown")
 
 _database = click.option(
-    "--db",
-    type=_FILE,
-    envvar="CLASSREL_DB",
-    show_envvar=True,
-    help="The database file.  [default: classrel.duckdb]",
+    "--db", type=_FILE, help="The database file.  [default: $CLASSREL_DB, else classrel.duckdb]"
 )
 _format = click.option(
     "--format", "-f", type=click.Choice(_FORMATS), help="How to write the rows.  [default: table]"
@@ -49,21 +48,38 @@ def _reading(command: Callable[..., None]) -> Callable[..., None]:
 def main() -> None:
     """Run the command line; an expected error is one line on standard error and exit code 1."""
     try:
-        app()
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
     except ClassrelError as error:
-        _fail(str(error))
+        code = _failed(str(error))
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        # whoever read has had enough; Python would complain when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        code = _failed(f"can't go on: {error}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         # a relation is read while it is rendered, past the storage layer's own translation
-        if type(error).__module__.split(".")[0] not in {"duckdb", "_duckdb"}:
+        if str(error) == "Query interrupted":
+            code = _INTERRUPTED
+        elif type(error).__module__.split(".")[0] in {"duckdb", "_duckdb"}:
+            code = _failed(f"the database can't answer: {error}")
+        else:
             raise
-        _fail(f"the database can't answer: {error}")
+    sys.exit(code)
 
 
-def _fail(message: str) -> None:
+def _failed(message: str) -> int:
     from classrel_db.render.text import printable
 
     _tell(f"error: {printable(message)}")
-    raise SystemExit(1)
+    return 1
 
 
 def _tell(message: str) -> None:
@@ -75,7 +91,7 @@ def _tell(message: str) -> None:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with: classrel ingest efficientnet_lite0, then classrel similar 'Dungeness crab'",
 )
-@_database
+@click.option("--db", type=_FILE, envvar="CLASSREL_DB", show_envvar=True, help="The database file.")
 @click.version_option(__version__, prog_name="classrel", message="%(prog)s %(version)s")
 @click.pass_context
 def app(context: click.Context, db: Path | None) -> None:
@@ -90,7 +106,7 @@ def _catalog(db: Path | None) -> Catalog:
 
 
 def _show(
-    rows: DuckDBPyRelation, chosen: Format | None, output: Path | None, drawing: str = "plain_table"
+    catalog: Catalog, rows: DuckDBPyRelation, written: dict[str, Any], drawing: str = "plain_table"
 ) -> None:
     """Write ``rows`` as asked; ``drawing`` names the function of ``render.tables`` for tables."""
     from classrel_db.render.formats import emit, format_of
@@ -100,7 +116,8 @@ def _show(
 
         getattr(tables, drawing)(rows, file)
 
-    emit(rows, format_of(chosen, output), output, draw)
+    output: Path | None = written["output"]
+    emit(rows, format_of(written["format"], output), output, draw, spared=catalog.path)
 
 
 @app.command()
@@ -151,10 +168,10 @@ def ingest(
       classrel ingest efficientnet_lite0 efficientnet_lite1
       classrel ingest ./mymodel.safetensors --labels species.csv
     """
-    from classrel_db.render.progress import ingest_bars, ingest_line
+    from classrel_db.render.progress import ingest_display
 
     try:
-        with ingest_bars() as progress:
+        with ingest_display() as display:
             _catalog(db).ingest(
                 *specs,
                 name=name,
@@ -163,12 +180,12 @@ def ingest(
                 normalize=normalize,
                 pairs=pairs,
                 replace=replace,
-                progress=progress,
-                done=lambda answer: _tell(ingest_line(answer)),
+                progress=display.step,
+                done=display.done,
             )
     except KeyboardInterrupt:
         _tell("interrupted: the unfinished model was not stored, the finished ones were")
-        raise SystemExit(130) from None
+        raise
 
 
 @app.command()
@@ -176,7 +193,7 @@ def ingest(
 def models(db: Path | None, **written: Any) -> None:
     """List the stored models."""
     with _catalog(db) as catalog:
-        _show(catalog.models(), written["format"], written["output"])
+        _show(catalog, catalog.models(), written)
 
 
 @app.command()
@@ -192,7 +209,7 @@ def classes(model: str, pattern: str | None, db: Path | None, **written: Any) ->
     """
     with _catalog(db) as catalog:
         rows = catalog.classes(model, pattern)
-        _show(rows, written["format"], written["output"], "model_table")
+        _show(catalog, rows, written, "model_table")
         if not rows.shape[0]:
             _tell(f"no class of {model} has {pattern!r} in its label or as its concept")
 
@@ -203,7 +220,7 @@ def classes(model: str, pattern: str | None, db: Path | None, **written: Any) ->
 def info(model: str, db: Path | None, **written: Any) -> None:
     """Show where a model came from, what was read of it, and its content hashes."""
     with _catalog(db) as catalog:
-        _show(catalog.info(model), written["format"], written["output"], "record")
+        _show(catalog, catalog.info(model), written, "record")
 
 
 @app.command()
@@ -245,7 +262,11 @@ def similar(
     """
     with _catalog(db) as catalog:
         rows = catalog.similar(query, models=model or None, k=k, include_self=include_self)
-        _show(rows, written["format"], written["output"], "neighbor_tables")
+        ways = catalog.normalizations(model or None)
+        if len(set(ways.values())) > 1:
+            listed = ", ".join(f"{name} {way}" for name, way in ways.items())
+            _tell(f"note: normalised in different ways ({listed}): compare ranks, not numbers")
+        _show(catalog, rows, written, "neighbor_tables")
 
 
 @app.command()
@@ -254,7 +275,7 @@ def check(db: Path | None, **written: Any) -> None:
     """Hold the database against itself and the stored weights; exit code 1 if something is wrong."""
     with _catalog(db) as catalog:
         rows = catalog.check()
-        _show(rows, written["format"], written["output"], "findings")
+        _show(catalog, rows, written, "findings")
         failed = rows.filter("NOT ok").shape[0]
     if failed:
         raise ClassrelError(f"{failed} of the checks failed")

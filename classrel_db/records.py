@@ -124,6 +124,22 @@ class StoredModel:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredClass:
+    """One class of one model; ``norm`` is the length of its stored row."""
+
+    model_id: int
+    index: int
+    label: str
+    concept: str
+    norm: float
+
+    @property
+    def has_id(self) -> bool:
+        """Whether the concept is an id of its own, not just the label again."""
+        return self.concept != self.label.casefold()
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that ``check`` looked at: ``ok`` or not, with what was found."""
 

@@ -10,21 +10,43 @@
 -- Reading it: cosine is 1 for the same direction, about 0 (exactly -1/(C-1) on average in a head
 -- without structure) for unrelated classes, negative for classes the head holds apart. Euclidean is
 -- the distance of the normalised rows. Up to k = 100 the stored neighbours answer; beyond, the
--- cosines are computed from the weights, with the same result.
+-- cosines are computed from the weights, with the same result. A label that several classes share
+-- is an error: give the concept or the index.
 CREATE OR REPLACE MACRO neighbors(model, class, k := 25) AS TABLE
-WITH focal AS (
-    SELECT m.model_id, m.name, c.class_idx, c.label, c.norm
+WITH named AS (
+    SELECT
+        m.model_id,
+        m.name,
+        c.class_idx,
+        c.label,
+        c.norm,
+        CASE
+            WHEN typeof(class) <> 'VARCHAR' THEN 0
+            WHEN c.label = class::VARCHAR THEN 1
+            WHEN lower(c.label) = lower(class::VARCHAR) THEN 2
+            WHEN c.concept = class::VARCHAR THEN 3
+            ELSE 4
+        END AS tier
     FROM models AS m
     JOIN classes AS c ON c.model_id = m.model_id
     WHERE m.name = model
-      AND (lower(c.label) = lower(class::VARCHAR) OR c.concept = class::VARCHAR
-           OR c.class_idx = try_cast(class AS INTEGER))
-    QUALIFY rank() OVER (
-        ORDER BY (typeof(class) <> 'VARCHAR' AND c.class_idx = try_cast(class AS INTEGER)) DESC,
-                 c.label = class::VARCHAR DESC,
-                 lower(c.label) = lower(class::VARCHAR) DESC,
-                 c.concept = class::VARCHAR DESC
-    ) = 1
+      AND CASE
+            WHEN typeof(class) <> 'VARCHAR' THEN c.class_idx::VARCHAR = class::VARCHAR
+            ELSE lower(c.label) = lower(class::VARCHAR)
+              OR c.concept = class::VARCHAR
+              OR c.class_idx::VARCHAR = class::VARCHAR
+          END
+),
+focal AS (
+    SELECT *
+    FROM named
+    WHERE tier = (SELECT min(tier) FROM named)
+    QUALIFY CASE
+        WHEN count(*) OVER () > 1
+        THEN error('"' || class::VARCHAR || '" names several classes; give the concept or the index')
+                IS NULL
+        ELSE true
+    END
 ),
 found AS (
     SELECT n.model_id, n.class_idx, n.rank, n.neighbor_idx, n.cosine
@@ -44,8 +66,7 @@ found AS (
             w.model_id,
             v.class_idx,
             w.class_idx AS neighbor_idx,
-            -- in double precision and rounded once, as the stored cosines are
-            list_cosine_similarity(w.vector::DOUBLE[], v.vector::DOUBLE[])::FLOAT AS cosine
+            cosine_of(w.vector, v.vector) AS cosine
         FROM weights AS w
         JOIN focal AS g ON g.model_id = w.model_id AND g.class_idx <> w.class_idx
         JOIN weights AS v ON v.model_id = g.model_id AND v.class_idx = g.class_idx

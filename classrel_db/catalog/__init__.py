@@ -19,16 +19,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classrel_db.catalog.algebra import parse
+from classrel_db.catalog.algebra import Term, parse
+from classrel_db.catalog.arguments import (
+    require_k,
+    require_name,
+    require_one_of,
+    require_query,
+    require_specs,
+)
 from classrel_db.catalog.lookup import Lookup
 from classrel_db.errors import ArgumentError, UnknownClassError
 from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES, LoadOptions, Step
 from classrel_db.spelling import quoted
 from classrel_db.storage import read
-from classrel_db.storage.database import Database, transaction
+from classrel_db.storage.database import Database
+from classrel_db.storage.transaction import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -46,7 +54,6 @@ if TYPE_CHECKING:
     from classrel_db.storage.index import IndexCache
 
 DEFAULT_DATABASE = "classrel.duckdb"
-DEFAULT_K = 25
 
 
 def open(path: str | os.PathLike[str] | None = None) -> Catalog:  # noqa: A001
@@ -60,15 +67,15 @@ def open(path: str | os.PathLike[str] | None = None) -> Catalog:  # noqa: A001
 class Catalog:
     """The heads in one database file, and what can be asked of them.
 
-    One catalog may be used from several threads; reading holds the file open read-only, which keeps
-    other processes from writing to it until :meth:`close` (or the end of a ``with`` block).
+    Several threads may ask one catalog at once; while one of them ingests or removes, the others'
+    unfinished questions end with an error. Reading holds the file open read-only, which keeps other
+    processes from writing to it until :meth:`close` (or the end of a ``with`` block).
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self._database = Database(path)
-        self._lookup: Lookup | None = None
-        self._vectors: VectorSearch | None = None
+        self.path = self._database.path
+        self._known: _Known | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -86,12 +93,12 @@ class Catalog:
 
     def close(self) -> None:
         """Release the file; the next question opens it again."""
-        self._lookup = self._vectors = None
+        self._known = None
         self._database.close()
 
     def ingest(
         self,
-        *specs: str,
+        *specs: str | os.PathLike[str],
         name: str | None = None,
         head: str | None = None,
         labels: str | os.PathLike[str] | None = None,
@@ -116,19 +123,16 @@ class Catalog:
         from classrel_db import sources
         from classrel_db.catalog.ingest import ingest_head
 
-        _require_one_of("normalize", normalize, NORMALIZATIONS)
-        _require_one_of("pairs", pairs, PAIR_POLICIES)
-        if not specs:
+        require_one_of("normalize", normalize, NORMALIZATIONS)
+        require_one_of("pairs", pairs, PAIR_POLICIES)
+        texts = require_specs(specs)
+        if name is not None and len(texts) > 1:
             raise ArgumentError(
-                "no model to ingest; give a name such as efficientnet_lite0, or a file"
-            )
-        if name is not None and len(specs) > 1:
-            raise ArgumentError(
-                f"one name ({quoted(name)}) for {len(specs)} models; ingest them one by one"
+                f"one name ({quoted(str(name))}) for {len(texts)} models; ingest them one by one"
             )
         # all of them before the first is read: a misspelt name should not wait for a download
-        located = [sources.locate(spec) for spec in specs]
-        names = [_require_name(name or place.name) for place in located]
+        located = [sources.locate(text) for text in texts]
+        names = [require_name(place.name if name is None else name) for place in located]
         twice = next((n for n in names if names.count(n) > 1), None)
         if twice is not None:
             raise ArgumentError(
@@ -144,7 +148,7 @@ class Catalog:
         for place, model in zip(located, names, strict=True):
             started = time.perf_counter()
             options = (
-                LoadOptions(head, Path(labels) if labels else None)
+                LoadOptions(head, None if labels is None else Path(labels))
                 if place.takes_labels
                 else LoadOptions()
             )
@@ -175,9 +179,14 @@ class Catalog:
         ingested_at (UTC)."""
         return read.models(self._database.reader())
 
+    def normalizations(self, models: str | Sequence[str] | None = None) -> dict[str, str]:
+        """How the rows of these models, or of all, were normalised, by the models' names."""
+        chosen = self._known_now().lookup.models(models)
+        return {model.name: model.normalization for model in chosen}
+
     def info(self, model: str) -> DuckDBPyRelation:
         """Everything that is known of one model, in one row. Raises UnknownModelError."""
-        (found,) = self._names().models(model)
+        (found,) = self._known_now().lookup.models(model)
         return read.info(self._database.reader(), found.model_id)
 
     def classes(self, model: str, pattern: str | None = None) -> DuckDBPyRelation:
@@ -186,7 +195,7 @@ class Catalog:
         ``pattern`` keeps those with it as a part of the label (in any case) or as their concept.
         Raises UnknownModelError.
         """
-        (found,) = self._names().models(model)
+        (found,) = self._known_now().lookup.models(model)
         return read.classes(self._database.reader(), found.model_id, pattern)
 
     def similar(
@@ -214,24 +223,34 @@ class Catalog:
         """
         if (query is None) == (vector is None):
             raise ArgumentError("give either a class (or an expression over classes) or a vector")
-        names = self._names()
-        chosen = names.models(models)
+        known = self._known_now()
+        chosen = known.lookup.models(models)
         if vector is not None:
-            return self._near_vector(chosen, vector, k)
-        text = str(query)
-        terms = parse(text)
-        if terms is not None and not names.named(text, chosen):
-            return self._near_sum(chosen, text, explicit=models is not None, k=k, keep=include_self)
-        found = names.find(text, chosen)
+            if len(chosen) != 1:
+                raise ArgumentError(
+                    f"a vector lies in the feature space of one model, not of {len(chosen)}; name it "
+                    "with models="
+                )
+            most = [chosen[0].n_classes]
+            wanted = min(require_k(k, chosen, most, named=True), most[0])
+            return known.search.answer(
+                "(vector)", [known.search.near_vector(chosen[0], vector, wanted)]
+            )
+        asked = require_query(query)
+        terms = parse(asked) if isinstance(asked, str) else None
+        if isinstance(asked, str) and terms and not known.lookup.names_outright(asked, chosen):
+            return self._near_sum(
+                asked, terms, chosen, k, named=models is not None, keep=include_self
+            )
+        found = known.lookup.find(asked, chosen)
         if models is not None:
-            _require_in_all(text, found, chosen)
+            _require_in_all(str(asked), found, chosen)
         focal = [model for model in chosen if model.model_id in found]
-        for model in focal:
-            _require_k(k, model, model.n_classes - 1)
+        most = [model.n_classes - 1 for model in focal]
         return read.nearest(
             self._database.reader(),
             {model.name: found[model.model_id] for model in focal},
-            k,
+            require_k(k, focal, most, named=models is not None),
             include_self,
         )
 
@@ -239,7 +258,7 @@ class Catalog:
         """Delete one model from the database, and its index file. Raises UnknownModelError."""
         from classrel_db.storage import write
 
-        (found,) = self._names().models(model)
+        (found,) = self._known_now().lookup.models(model)
         self.close()
         with self._database.writer() as connection, transaction(connection):
             write.delete_model(connection, found.model_id)
@@ -254,49 +273,40 @@ class Catalog:
         from classrel_db.storage import arrays
 
         connection = self._database.reader()
-        found = [self._database.check_definitions()]
-        for model in read.stored_models(connection):
-            found += findings(connection, model, self._indexes)
-        return arrays.findings(connection, found)
+        return arrays.findings(connection, list(findings(connection, self._indexes)))
 
     def _near_sum(
-        self, chosen: Sequence[StoredModel], text: str, *, explicit: bool, k: int | None, keep: bool
+        self,
+        text: str,
+        terms: Sequence[Term],
+        chosen: Sequence[StoredModel],
+        k: int | None,
+        *,
+        named: bool,
+        keep: bool,
     ) -> DuckDBPyRelation:
-        from classrel_db.storage import arrays
-
-        terms = parse(text) or []
-        names = self._names()
-        places = [names.find(term.text, chosen) for term in terms]
-        for term, place in zip(terms, places, strict=True):
-            if explicit:
+        known = self._known_now()
+        places = [known.lookup.find(term.text, chosen) for term in terms]
+        if named:
+            for term, place in zip(terms, places, strict=True):
                 _require_in_all(term.text, place, chosen)
         focal = [model for model in chosen if all(model.model_id in place for place in places)]
         if not focal:
             raise UnknownClassError(f"no model knows every class of {quoted(text)}")
-        answers = []
-        for model in focal:
-            indices = [place[model.model_id] for place in places]
-            barred = [] if keep else indices
-            most = model.n_classes - len(set(barred))
-            wanted = _require_k(k, model, most)
-            prototype = self._search().prototype(model, terms, indices)
-            answers.append((model, *self._search().nearest(model, prototype, wanted, barred)))
-        return arrays.answers(self._database.reader(), text, answers)
-
-    def _near_vector(
-        self, chosen: Sequence[StoredModel], vector: ArrayLike, k: int | None
-    ) -> DuckDBPyRelation:
-        from classrel_db.storage import arrays
-
-        if len(chosen) != 1:
-            raise ArgumentError(
-                f"a vector lies in the feature space of one model, not of {len(chosen)}; name it with models="
-            )
-        (model,) = chosen
-        wanted = _require_k(k, model, model.n_classes)
-        search = self._search()
-        answer = search.nearest(model, search.raw_vector(model, vector), wanted, [])
-        return arrays.answers(self._database.reader(), "(vector)", [(model, *answer)])
+        indices = [[place[model.model_id].index for place in places] for model in focal]
+        most = [
+            model.n_classes - (0 if keep else len(set(chosen_indices)))
+            for model, chosen_indices in zip(focal, indices, strict=True)
+        ]
+        wanted = require_k(k, focal, most, named=named)
+        return known.search.answer(
+            text,
+            [
+                known.search.near_sum(model, terms, at, min(wanted, limit), keep=keep)
+                for model, at, limit in zip(focal, indices, most, strict=True)
+                if limit
+            ],
+        )
 
     @cached_property
     def _indexes(self) -> IndexCache:
@@ -304,46 +314,35 @@ class Catalog:
 
         return IndexCache(folder_of(self.path))
 
-    def _names(self) -> Lookup:
-        connection = self._database.reader()
-        if self._lookup is None or self._lookup.connection is not connection:
-            self._lookup, self._vectors = Lookup(connection), None
-        return self._lookup
+    def _known_now(self) -> _Known:
+        """What was found out in the database's present state; anew after each change."""
+        generation = self._database.generation()
+        known = self._known
+        if known is None or known.generation != generation:
+            known = _Known(generation, self._database, lambda: self._indexes)
+            self._known = known
+        return known
 
-    def _search(self) -> VectorSearch:
+
+class _Known:
+    """What is kept between questions, for as long as the file can't change."""
+
+    def __init__(
+        self, generation: int, database: Database, indexes: Callable[[], IndexCache]
+    ) -> None:
+        self.generation = generation
+        self.lookup = Lookup(database)
+        self._database = database
+        self._indexes = indexes
+
+    @cached_property
+    def search(self) -> VectorSearch:
         from classrel_db.catalog.vectors import VectorSearch
 
-        if self._vectors is None:
-            self._vectors = VectorSearch(self._database.reader(), self._indexes)
-        return self._vectors
+        return VectorSearch(self._database, self._indexes())
 
 
-def _require_one_of(option: str, value: str, accepted: Sequence[str]) -> None:
-    if value not in accepted:
-        raise ArgumentError(f"{option} is {quoted(str(value))}; accepted: {', '.join(accepted)}")
-
-
-def _require_name(name: str) -> str:
-    if not name.strip() or len(name) > 200 or not name.isprintable() or name.startswith("-"):
-        raise ArgumentError(
-            f"{quoted(name)} can't name a model; a name has 1 to 200 printable characters and does "
-            "not begin with a hyphen: give another with --name"
-        )
-    return name
-
-
-def _require_k(k: int | None, model: StoredModel, most: int) -> int:
-    """``k``, by default 25 or all there are. Raises ArgumentError outside 1 to ``most``."""
-    if k is None and most >= 1:
-        return min(DEFAULT_K, most)
-    if k is None or not 1 <= k <= most:
-        raise ArgumentError(
-            f"k is {k}; {model.name} has {model.n_classes:,} classes, so k is from 1 to {most:,}"
-        )
-    return k
-
-
-def _require_in_all(text: str, found: dict[int, int], models: Sequence[StoredModel]) -> None:
+def _require_in_all(text: str, found: Mapping[int, object], models: Sequence[StoredModel]) -> None:
     missing = [model.name for model in models if model.model_id not in found]
     if missing:
         raise UnknownClassError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace as replaced
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -14,10 +14,12 @@ from classrel_db.errors import ModelExistsError, WeightsError
 from classrel_db.records import Head, Ingested, Progress, Step, StoredModel
 from classrel_db.spelling import quoted
 from classrel_db.storage import read, write
-from classrel_db.storage.database import transaction
 from classrel_db.storage.index import VectorIndex
+from classrel_db.storage.transaction import transaction
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
 
@@ -56,7 +58,7 @@ def ingest_head(
         uri=head.uri,
         head_key=head.head_key,
         label_space=head.space.name,
-        concepts_sha256=hashlib.sha256("\0".join(head.space.concepts).encode()).hexdigest(),
+        concepts_sha256=concepts_hash(head.space.concepts),
         normalization=normalization,
         n_classes=n_classes,
         dim=dim,
@@ -67,31 +69,34 @@ def ingest_head(
         bytes_total=head.bytes_total,
     )
 
-    def outcome(status: str) -> Ingested:
-        return Ingested(
-            name,
-            status,  # type: ignore[arg-type]
-            n_classes,
-            dim,
-            model.n_pairs,
-            head.bytes_read,
-            head.bytes_total,
-            0.0,
-        )
+    def outcome(status: Literal["added", "replaced", "unchanged"], n_pairs: int) -> Ingested:
+        read_of = (head.bytes_read, head.bytes_total)
+        return Ingested(name, status, n_classes, dim, n_pairs, *read_of, seconds=0.0)
 
-    with database.writer() as connection:
+    def settle(connection: DuckDBPyConnection) -> StoredModel | None:
+        """The model that stands under this name. Raises ModelExistsError where it may not go."""
         existing = {stored.name: stored for stored in read.stored_models(connection)}.get(name)
         if existing is not None and not replace:
             differs = _differences(connection, existing, model, head, pairs)
-            if not differs:
-                return outcome("unchanged")
-            raise ModelExistsError(
-                f"model {quoted(name)} is stored already, with other {' and '.join(differs)}; give "
-                "--replace to put this one in its place, or --name to keep both"
-            )
-        unit_rows = maths.unit(normalized.rows)
-        index = VectorIndex.build(unit_rows)
-        neighbors = _neighbors(index, unit_rows, name, progress)
+            if differs:
+                raise ModelExistsError(
+                    f"model {quoted(name)} is stored already, with other {' and '.join(differs)}; "
+                    "give --replace to put this one in its place, or --name to keep both"
+                )
+        return existing
+
+    if database.exists():
+        existing = settle(database.reader())
+        if existing is not None and not replace:
+            return outcome("unchanged", existing.n_pairs)
+        database.close()  # while this computes, others may read and write
+    unit_rows = maths.unit(normalized.rows)
+    index = VectorIndex.build(unit_rows)
+    neighbors = _neighbors(index, unit_rows, name, progress)
+    with database.writer() as connection:
+        existing = settle(connection)
+        if existing is not None and not replace:
+            return outcome("unchanged", existing.n_pairs)
         with transaction(connection):
             if existing is not None:
                 write.delete_model(connection, existing.model_id)
@@ -114,7 +119,7 @@ def ingest_head(
     indexes.put(model.rows_sha256, index)
     if existing is not None and existing.rows_sha256 != model.rows_sha256:
         indexes.remove(existing.rows_sha256)
-    return outcome("added" if existing is None else "replaced")
+    return outcome("added" if existing is None else "replaced", model.n_pairs)
 
 
 def content_hash(*arrays: NDArray[np.float32] | None) -> str:
@@ -127,6 +132,11 @@ def content_hash(*arrays: NDArray[np.float32] | None) -> str:
     return digest.hexdigest()
 
 
+def concepts_hash(concepts: Sequence[str]) -> str:
+    """SHA-256 of an ordered list of concepts: equal where a class index means the same."""
+    return hashlib.sha256("\0".join(concepts).encode()).hexdigest()
+
+
 def _require_comparable(head: Head, name: str) -> None:
     n_classes, dim = head.weight.shape
     if n_classes < 2 or dim < 2:
@@ -135,6 +145,11 @@ def _require_comparable(head: Head, name: str) -> None:
             "dimensions"
         )
     faults = maths.faulty_rows(head.weight)
+    if head.bias is not None:
+        faults += [
+            (int(row), "has a bias of NaN or Inf")
+            for row in np.flatnonzero(~np.isfinite(head.bias))
+        ]
     if faults:
         raise WeightsError(_fault_message(name, head, faults))
 
@@ -152,7 +167,7 @@ def _fault_message(name: str, head: Head, faults: list[tuple[int, str]]) -> str:
     )
     more = f", and {len(faults) - 5} rows more" if len(faults) > 5 else ""
     return (
-        f"the head of {name} can't be compared: the weight row of {shown}{more}. Nothing was "
+        f"the head of {name} can't be compared: {shown}{more}. Nothing was "
         "stored; check the checkpoint, or --head if another tensor is meant"
     )
 
@@ -169,9 +184,9 @@ def _differences(
         differs.append("weights")
     if existing.normalization != model.normalization:
         differs.append(f"normalisation ({existing.normalization}, not {model.normalization})")
-    stored = read.labels(connection, [existing.model_id])
+    stored = read.stored_classes(connection, [existing.model_id])
     given = list(zip(head.space.labels, head.space.concepts, strict=True))
-    if [(label, concept) for _, _, label, concept in stored] != given:
+    if [(each.label, each.concept) for each in stored] != given:
         differs.append("labels")
     if pairs != "auto" and existing.n_pairs != model.n_pairs:
         differs.append(f"pairs ({existing.n_pairs:,}, not {model.n_pairs:,})")

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import unicodedata
 from typing import TYPE_CHECKING
 
-from classrel_db.errors import AmbiguousClassError, UnknownClassError, UnknownModelError
+from classrel_db.errors import (
+    AmbiguousClassError,
+    ArgumentError,
+    UnknownClassError,
+    UnknownModelError,
+)
 from classrel_db.spelling import did_you_mean, quoted
 from classrel_db.storage import read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from duckdb import DuckDBPyConnection
-
-    from classrel_db.records import StoredModel
+    from classrel_db.records import StoredClass, StoredModel
+    from classrel_db.storage.database import Database
 
 _SHOWN_CANDIDATES = 12
 
 
-@dataclass(slots=True)
 class Lookup:
-    """Names as one connection sees them; what it found is kept, for the file can't change under it."""
+    """Names in one state of the database; answers are kept, for the state can't change."""
 
-    connection: DuckDBPyConnection
-    _models: list[StoredModel] | None = None
-    _classes: dict[tuple[str, tuple[int, ...]], dict[int, int]] = field(default_factory=dict)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._models = read.stored_models(database.reader())
+        self._found: dict[tuple[str | int, tuple[int, ...]], dict[int, StoredClass]] = {}
 
     def models(self, names: str | Sequence[str] | None = None) -> list[StoredModel]:
         """The models of these names, in that order; all of them for None.
 
         Raises UnknownModelError, with the nearest names.
         """
-        if self._models is None:
-            self._models = read.stored_models(self.connection)
         stored = {model.name: model for model in self._models}
         if not stored:
             raise UnknownModelError(
@@ -42,79 +44,102 @@ class Lookup:
         if names is None:
             return list(stored.values())
         wanted = [names] if isinstance(names, str) else list(names)
+        if not wanted:
+            raise ArgumentError("no model is named; leave models out to ask all of them")
         for name in wanted:
             if name not in stored:
                 raise UnknownModelError(
-                    f"no model {quoted(name)} in the database{did_you_mean(name, list(stored))}; "
-                    "`classrel models` lists them"
+                    f"no model {quoted(str(name))} in the database"
+                    f"{did_you_mean(str(name), list(stored))}; `classrel models` lists them"
                 )
         return [stored[name] for name in dict.fromkeys(wanted)]
 
-    def named(self, text: str, models: Sequence[StoredModel]) -> dict[int, int]:
-        """The class that ``text`` names outright in each model that has it, as {model_id: index}.
+    def find(self, query: str | int, models: Sequence[StoredModel]) -> dict[int, StoredClass]:
+        """The class that ``query`` means in each model that has it, by model_id.
 
-        A label goes before a label in another case, that before a concept, that before an index.
-        Raises AmbiguousClassError where classes of different concepts share the label.
+        A label goes before the same label in another case, that before a concept, that before an
+        index, and all of these before a part of a label; an int is an index. What is found is one
+        concept, and every model that has this concept answers, whatever its label for it. A class
+        without an id of its own is the same as one of the same label.
+
+        Raises UnknownClassError, with close spellings, where no model has it, and
+        AmbiguousClassError, with the candidates, where it could be several concepts.
         """
-        by_model: dict[int, list[tuple[int, int, str, str]]] = {}
-        wanted = {model.model_id: model for model in models}
-        for model_id, index, label, concept, exact, folded in read.named_classes(
-            self.connection, text
-        ):
-            if model_id in wanted:
-                tier = 0 if exact else 1 if folded else 2 if concept == text else 3
-                by_model.setdefault(model_id, []).append((tier, index, label, concept))
-        found: dict[int, int] = {}
-        for model_id, hits in by_model.items():
-            best = [hit for hit in hits if hit[0] == min(hits)[0]]
-            if len(best) > 1:
-                raise AmbiguousClassError(
-                    f"{quoted(text)} names {len(best)} classes of {wanted[model_id].name}: "
-                    + _listed([(index, label, concept) for _, index, label, concept in best])
-                    + "; give the concept or the index"
-                )
-            found[model_id] = best[0][1]
+        key = (query, tuple(model.model_id for model in models))
+        if key not in self._found:
+            self._found[key] = self._find(query, models)
+        return self._found[key]
+
+    def names_outright(self, query: str, models: Sequence[StoredModel]) -> bool:
+        """Whether ``query`` is the whole of a label or concept, or an index, in any of ``models``."""
+        return bool(self._outright(query, models))
+
+    def _find(self, query: str | int, models: Sequence[StoredModel]) -> dict[int, StoredClass]:
+        candidates = self._outright(query, models)
+        if not candidates and isinstance(query, str):
+            candidates = self._by_part(query, models)
+        if not candidates:
+            raise self._unknown(query, models)
+        found = {candidate.model_id: candidate for candidate in candidates}
+        ids = {c.concept for c in candidates if c.has_id}
+        labels_of_ids = {c.label.casefold() for c in candidates if c.has_id}
+        plain = {c.concept for c in candidates if not c.has_id} - labels_of_ids
+        if len(ids) + len(plain) > 1 or len(found) < len(candidates):
+            raise self._ambiguous(query, candidates, models)
+        others = [model.model_id for model in models if model.model_id not in found]
+        for concept in ids or plain:
+            same = read.stored_classes(self._database.reader(), others, concept)
+            found |= {candidate.model_id: candidate for candidate in same}
         return found
 
-    def find(self, text: str, models: Sequence[StoredModel]) -> dict[int, int]:
-        """Like :meth:`named`, or else the only class with ``text`` as a part of its label.
+    def _outright(self, query: str | int, models: Sequence[StoredModel]) -> list[StoredClass]:
+        rows = read.named_classes(
+            self._database.reader(), query, [model.model_id for model in models]
+        )
+        best = min((tier for tier, _ in rows), default=0)
+        return [candidate for tier, candidate in rows if tier == best]
 
-        Models without the class are left out. Raises UnknownClassError, with close spellings, when
-        no model has it, and AmbiguousClassError, with the candidates, when several classes fit.
-        """
-        key = (text, tuple(model.model_id for model in models))
-        if key not in self._classes:
-            self._classes[key] = self.named(text, models) or self._by_part(text, models)
-        return self._classes[key]
+    def _by_part(self, text: str, models: Sequence[StoredModel]) -> list[StoredClass]:
+        part = _folded(text)
+        return [c for c in self._everything(models) if part and part in _folded(c.label)]
 
-    def _by_part(self, text: str, models: Sequence[StoredModel]) -> dict[int, int]:
-        where = models[0].name if len(models) == 1 else f"any of {len(models)} models"
-        everything = read.labels(self.connection, [model.model_id for model in models])
-        part = text.casefold().strip()
-        hits = [row for row in everything if part and part in row[2].casefold()]
-        concepts = {concept: (index, label, concept) for _, index, label, concept in hits}
-        if len(concepts) > 1:
-            raise AmbiguousClassError(
-                f"{quoted(text)} fits {len(concepts)} classes of {where}: "
-                + _listed(list(concepts.values()))
-                + "; give one of these"
+    def _everything(self, models: Sequence[StoredModel]) -> list[StoredClass]:
+        ids = [model.model_id for model in models]
+        return read.stored_classes(self._database.reader(), ids)
+
+    def _unknown(self, query: str | int, models: Sequence[StoredModel]) -> UnknownClassError:
+        if isinstance(query, int):
+            most = max(model.n_classes for model in models)
+            return UnknownClassError(
+                f"no class {query} {_where(models)}; indexes are from 0 to {most - 1:,}"
             )
-        if not hits:
-            labels = list(dict.fromkeys(label for _, _, label, _ in everything))
-            raise UnknownClassError(
-                f"no class {quoted(text)} in {where}{did_you_mean(text, labels)}; a class is a "
-                "label, a unique part of one, a concept or an index (`classrel classes MODEL` "
-                "lists them)"
-            )
-        return {model_id: index for model_id, index, _, _ in hits}
+        labels = list(dict.fromkeys(c.label for c in self._everything(models)))
+        return UnknownClassError(
+            f"no class {quoted(query)} {_where(models)}{did_you_mean(query, labels)}; a class is a "
+            "label, a unique part of one, a concept or an index (`classrel classes MODEL` lists them)"
+        )
+
+    def _ambiguous(
+        self, query: str | int, candidates: Sequence[StoredClass], models: Sequence[StoredModel]
+    ) -> AmbiguousClassError:
+        names = {model.model_id: model.name for model in models}
+        distinct = {(c.label, c.concept): c for c in reversed(candidates)}
+        shown = [
+            f"{quoted(c.label)} ({f'{c.concept}, ' if c.has_id else ''}{c.index}"
+            f"{f' in {names[c.model_id]}' if len(models) > 1 else ''})"
+            for c in list(reversed(distinct.values()))[:_SHOWN_CANDIDATES]
+        ]
+        more = len(distinct) - len(shown)
+        return AmbiguousClassError(
+            f"{quoted(str(query))} could be {len(candidates)} classes {_where(models)}: "
+            f"{', '.join(shown)}{f' and {more} more' if more > 0 else ''}; give a whole label, the "
+            "concept, or one model"
+        )
 
 
-def _listed(candidates: Sequence[tuple[int, str, str]]) -> str:
-    shown = [
-        f"{quoted(label)} ({concept}, {index})"
-        if concept != label.casefold()
-        else f"{quoted(label)} ({index})"
-        for index, label, concept in candidates[:_SHOWN_CANDIDATES]
-    ]
-    more = len(candidates) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def _where(models: Sequence[StoredModel]) -> str:
+    return f"in {models[0].name}" if len(models) == 1 else f"in any of {len(models)} models"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,16 +14,17 @@ from classrel_db.storage import arrays
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from duckdb import DuckDBPyConnection
+    from duckdb import DuckDBPyRelation
     from numpy.typing import ArrayLike, NDArray
 
     from classrel_db.catalog.algebra import Term
     from classrel_db.records import StoredModel
+    from classrel_db.storage.database import Database
     from classrel_db.storage.index import IndexCache, VectorIndex
 
 # Asked of the index beyond what is wanted, so that its rounding rarely needs a second look.
 _SPARE_CANDIDATES = 28
-_KEPT_HEADS = 8  # whose unit rows stay in memory between questions
+_KEPT_BYTES = 512 << 20  # of heads that stay in memory between questions
 
 
 def nearest_rows(
@@ -40,60 +42,101 @@ def nearest_rows(
     return maths.exact_neighbors(unit_rows, queries, candidates, k, barred)
 
 
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    unit_rows: NDArray[np.float64]
+    norms: NDArray[np.float64]
+    index: VectorIndex
+
+
 class VectorSearch:
-    """Nearest classes to any vector, over one connection and its index files."""
+    """Nearest classes to any vector, in one state of the database."""
 
-    def __init__(self, connection: DuckDBPyConnection, indexes: IndexCache) -> None:
-        self._connection = connection
+    def __init__(self, database: Database, indexes: IndexCache) -> None:
+        self._database = database
         self._indexes = indexes
-        self._rows: dict[int, NDArray[np.float64]] = {}
+        self._heads: dict[int, _Loaded] = {}
 
-    def prototype(
-        self, model: StoredModel, terms: Sequence[Term], indices: Sequence[int]
-    ) -> NDArray[np.float64]:
-        """The signed sum of the classes' normalised rows, normalised as the model's rows are.
+    def near_sum(
+        self,
+        model: StoredModel,
+        terms: Sequence[Term],
+        indices: Sequence[int],
+        k: int,
+        *,
+        keep: bool,
+    ) -> arrays.Answer:
+        """The ``k`` classes nearest to the signed sum of classes' normalised rows.
 
-        Raises ArgumentError where nothing is left of the sum.
+        The sum is normalised as the model's rows are; the classes in it are left out unless
+        ``keep``. Raises ArgumentError where nothing is left of the sum.
         """
-        rows = arrays.rows(self._connection, model)[list(indices)].astype(np.float64)
+        head = self._load(model)
+        chosen = list(indices)
+        rows = head.unit_rows[chosen] * head.norms[chosen, None]
         total = np.asarray([term.sign for term in terms], dtype=np.float64) @ rows
+        if not np.abs(total).max() > 1e-6 * np.abs(rows).max():
+            raise ArgumentError(
+                f"nothing is left of that sum in {model.name}: its classes cancel out"
+            )
         # a sum of centred rows is centred: only its length is still to be set
-        return self._normalized(model, total, center=None)
+        return self._nearest(
+            model, head, self._normalized(model, total, None), k, [] if keep else chosen
+        )
 
-    def raw_vector(self, model: StoredModel, vector: ArrayLike) -> NDArray[np.float64]:
-        """A vector (D,) of the model's own feature space, normalised as the model's rows are.
+    def near_vector(self, model: StoredModel, vector: ArrayLike, k: int) -> arrays.Answer:
+        """The ``k`` classes nearest to a vector (D,) of the model's own raw feature space.
 
         Raises ArgumentError for another shape, NaN, Inf, or nothing left to normalise.
         """
-        values = np.asarray(vector, dtype=np.float64)
+        try:
+            values = np.asarray(vector, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(f"the vector is not made of numbers: {error}") from error
         if values.shape != (model.dim,):
             raise ArgumentError(
                 f"the vector has shape {values.shape}; {model.name} takes ({model.dim},)"
             )
-        return self._normalized(model, values, arrays.center(self._connection, model.model_id))
+        center = arrays.center(self._database.reader(), model.model_id)
+        return self._nearest(
+            model, self._load(model), self._normalized(model, values, center), k, []
+        )
 
-    def nearest(
-        self, model: StoredModel, vector: NDArray[np.float64], k: int, excluded: Sequence[int]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]:
-        """(class indices, cosines, Euclidean distances) of the ``k`` nearest, nearest first."""
-        unit_rows = self._unit_rows(model)
-        index = self._indexes.get(model.rows_sha256, unit_rows.shape, lambda: unit_rows)
-        query = maths.unit(vector)[None]
+    def answer(self, asked: str, found: Sequence[arrays.Answer]) -> DuckDBPyRelation:
+        """The rows of these answers, with the columns of the ``neighbors`` macro."""
+        return arrays.answers(self._database.reader(), asked, found)
+
+    def _nearest(
+        self,
+        model: StoredModel,
+        head: _Loaded,
+        vector: NDArray[np.float64],
+        k: int,
+        excluded: Sequence[int],
+    ) -> arrays.Answer:
         barred = np.asarray(sorted(set(excluded)), dtype=np.int64)[None]
-        indices, cosines = nearest_rows(index, unit_rows, query, k, barred)
-        norms = arrays.norms(self._connection, model.model_id)[indices[0]]
+        query = maths.unit(vector)[None]
+        (indices,), (cosines,) = nearest_rows(head.index, head.unit_rows, query, k, barred)
         length = float(np.linalg.norm(vector))
-        return indices[0], cosines[0], maths.euclidean(cosines[0], length, norms)
+        distances = maths.euclidean(cosines, length, head.norms[indices])
+        return arrays.Answer(model, indices, cosines, distances)
 
-    def _unit_rows(self, model: StoredModel) -> NDArray[np.float64]:
-        if model.model_id not in self._rows:
-            if len(self._rows) == _KEPT_HEADS:
-                del self._rows[next(iter(self._rows))]
-            self._rows[model.model_id] = maths.unit(arrays.rows(self._connection, model))
-        return self._rows[model.model_id]
+    def _load(self, model: StoredModel) -> _Loaded:
+        if model.model_id not in self._heads:
+            connection = self._database.reader()
+            unit_rows = maths.unit(arrays.rows(connection, model))
+            index = self._indexes.get(model.rows_sha256, unit_rows.shape, lambda: unit_rows)
+            norms = arrays.norms(connection, model.model_id)
+            kept = sum(head.unit_rows.nbytes for head in self._heads.values())
+            if kept + unit_rows.nbytes > _KEPT_BYTES:
+                self._heads = {}
+            self._heads[model.model_id] = _Loaded(unit_rows, norms, index)
+        return self._heads[model.model_id]
 
     @staticmethod
-    def _normalized(model: StoredModel, vector: NDArray[Any], center: Any) -> NDArray[np.float64]:
+    def _normalized(
+        model: StoredModel, vector: NDArray[np.float64], center: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
         try:
             return maths.normalize_vector(vector, model.normalization, center)
         except ValueError as error:

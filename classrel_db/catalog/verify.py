@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classrel_db import maths
-from classrel_db.catalog.ingest import content_hash
-from classrel_db.records import Finding
-from classrel_db.storage import arrays, read
+from classrel_db.catalog.ingest import concepts_hash, content_hash
+from classrel_db.records import NORMALIZATIONS, Finding
+from classrel_db.storage import arrays, read, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from duckdb import DuckDBPyConnection
+    from numpy.typing import NDArray
 
     from classrel_db.records import StoredModel
     from classrel_db.storage.index import IndexCache
@@ -23,19 +24,59 @@ _SAMPLED_CLASSES = 16
 _COSINE_TOLERANCE = 1e-7  # one unit in the last place of a float32 cosine
 
 
-def findings(
+def findings(connection: DuckDBPyConnection, indexes: IndexCache) -> Iterator[Finding]:
+    """Every check of the database and of each model in it."""
+    altered = schema.altered_definitions(connection)
+    yield Finding(
+        "",
+        "definitions",
+        not altered,
+        f"not as this classrel defines them: {', '.join(altered)}; the next ingest renews them"
+        if altered
+        else "the views and macros are those of this classrel",
+    )
+    strays = read.rows_without_model(connection)
+    yield Finding("", "strays", not strays, "; ".join(strays) or "every row belongs to a model")
+    for model in read.stored_models(connection):
+        yield from _model_findings(connection, model, indexes)
+
+
+def _model_findings(
     connection: DuckDBPyConnection, model: StoredModel, indexes: IndexCache
 ) -> Iterator[Finding]:
-    """Every check of one model, those that build on a failed one left out."""
+    """The checks of one model; those that build on a failed one are left out."""
 
-    def finding(check: str, ok: bool, detail: str) -> Finding:
-        return Finding(model.name, check, ok, detail)
+    def tried(check: str, look: Callable[[], str]) -> Finding:
+        """``look`` returns what it found in order, or raises ValueError for what is not."""
+        try:
+            return Finding(model.name, check, True, look())
+        except ValueError as error:
+            return Finding(model.name, check, False, str(error))
 
-    stored_neighbors = min(read.STORED_NEIGHBORS, model.n_classes - 1)
+    for check, look in (
+        ("counts", lambda: _counts(connection, model)),
+        ("classes", lambda: _classes(connection, model)),
+        ("weights", lambda: _weights(connection, model)),
+    ):
+        finding = tried(check, look)
+        yield finding
+        if not finding.ok:
+            return
+    rows = arrays.rows(connection, model)
+    unit_rows = maths.unit(rows)
+    yield tried("norms", lambda: _norms(connection, model, rows))
+    yield tried("neighbors", lambda: _neighbors(connection, model, unit_rows))
+    if model.n_pairs:
+        yield tried("pairs", lambda: _pairs(connection, model, unit_rows))
+    yield tried("index", lambda: _index(model, indexes))
+
+
+def _counts(connection: DuckDBPyConnection, model: StoredModel) -> str:
+    k = min(read.STORED_NEIGHBORS, model.n_classes - 1)
     expected = {
         "classes": model.n_classes,
         "weights": model.n_classes,
-        "neighbors": model.n_classes * stored_neighbors,
+        "neighbors": model.n_classes * k,
         "pairs": model.n_pairs,
     }
     counted = read.row_counts(connection, model.model_id)
@@ -44,54 +85,93 @@ def findings(
         for table, n in expected.items()
         if counted[table] != n
     ]
-    whole = ", ".join(f"{n:,} {table}" for table, n in counted.items())
-    yield finding("counts", not wrong, "; ".join(wrong) or whole)
+    if model.n_pairs not in {0, model.n_classes * (model.n_classes - 1) // 2}:
+        wrong.append(f"{model.n_pairs:,} pairs are some, not all")
     if wrong:
-        return
-    rows = arrays.rows(connection, model)
-    intact = content_hash(rows) == model.rows_sha256
-    yield finding(
-        "weights",
-        intact,
-        "the stored rows hash to what was ingested"
-        if intact
-        else "the stored rows are not those that were ingested: ingest the head again with --replace",
-    )
-    if not intact:
-        return
-    unit_rows = maths.unit(rows)
-    sample = np.unique(np.linspace(0, model.n_classes - 1, _SAMPLED_CLASSES).astype(np.int64))
-    worst_neighbor, worst_pair = 0.0, 0.0
+        raise ValueError("; ".join(wrong))
+    return ", ".join(f"{n:,} {table}" for table, n in counted.items())
+
+
+def _classes(connection: DuckDBPyConnection, model: StoredModel) -> str:
+    found = read.stored_classes(connection, [model.model_id])
+    if [each.index for each in found] != list(range(model.n_classes)):
+        raise ValueError(f"the classes are not numbered from 0 to {model.n_classes - 1:,}")
+    if concepts_hash([each.concept for each in found]) != model.concepts_sha256:
+        raise ValueError("the concepts are not those that were ingested")
+    if model.normalization not in NORMALIZATIONS:
+        raise ValueError(f"the normalisation {model.normalization!r} is none of classrel's")
+    return "the concepts hash to what was ingested"
+
+
+def _weights(connection: DuckDBPyConnection, model: StoredModel) -> str:
+    if content_hash(arrays.rows(connection, model)) != model.rows_sha256:
+        raise ValueError(
+            "the stored rows are not those that were ingested: ingest the head again with --replace"
+        )
+    return "the stored rows hash to what was ingested"
+
+
+def _norms(connection: DuckDBPyConnection, model: StoredModel, rows: NDArray[np.float32]) -> str:
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1)
+    worst = _largest(arrays.norms(connection, model.model_id) / norms - 1)
+    return _within(worst, 1e-9, "each norm computed anew")
+
+
+def _neighbors(
+    connection: DuckDBPyConnection, model: StoredModel, unit_rows: NDArray[np.float64]
+) -> str:
+    k = min(read.STORED_NEIGHBORS, model.n_classes - 1)
+    listed, stored = arrays.stored_neighbors(connection, model, k)
+    worst = 0.0
+    sample = _sample(model)
     for class_idx in sample:
         cosines = maths.cosines_to(unit_rows[class_idx], unit_rows)
         order = np.lexsort((np.arange(model.n_classes), -cosines))
-        order = order[order != class_idx][:stored_neighbors]
-        listed, listed_cosines = arrays.stored_neighbors(connection, model.model_id, int(class_idx))
-        gap = np.abs(cosines[listed] - listed_cosines).max()
+        order = order[order != class_idx][:k]
+        there = cosines[listed[class_idx]]
         # another order is right only among equals
-        swapped = np.abs(cosines[listed] - cosines[order]).max()
-        worst_neighbor = max(worst_neighbor, float(gap), float(swapped))
-        if model.n_pairs:
-            stored = arrays.stored_cosines(
-                connection, model.model_id, int(class_idx), model.n_classes
-            )
-            stored[class_idx] = cosines[class_idx]
-            # NaN, where a pair is missing, must not pass
-            worst_pair = float(
-                np.fmax(worst_pair, np.nan_to_num(np.abs(stored - cosines), nan=9).max())
-            )
-    for check, worst in (("neighbors", worst_neighbor), ("pairs", worst_pair)):
-        if check == "pairs" and not model.n_pairs:
-            continue
-        yield finding(
-            check,
-            worst <= _COSINE_TOLERANCE,
-            f"{len(sample)} classes computed anew from the weights: largest difference {worst:.1e}",
-        )
+        worst = max(worst, _largest(there - stored[class_idx]), _largest(there - cosines[order]))
+    if not np.isfinite(stored).all() or np.abs(stored).max() > 1:
+        raise ValueError("a stored cosine is no number from -1 to 1")
+    return _within(worst, _COSINE_TOLERANCE, f"{len(sample)} classes computed anew")
+
+
+def _pairs(
+    connection: DuckDBPyConnection, model: StoredModel, unit_rows: NDArray[np.float64]
+) -> str:
+    worst = 0.0
+    sample = _sample(model)
+    for class_idx in sample:
+        cosines = maths.cosines_to(unit_rows[class_idx], unit_rows)
+        stored = arrays.stored_cosines(connection, model, int(class_idx))
+        stored[class_idx] = cosines[class_idx]
+        worst = max(worst, _largest(stored - cosines))
+    return _within(worst, _COSINE_TOLERANCE, f"{len(sample)} classes computed anew")
+
+
+def _index(model: StoredModel, indexes: IndexCache) -> str:
     state = indexes.state(model.rows_sha256, (model.n_classes, model.dim))
-    detail = {
+    if state == "damaged":
+        raise ValueError(
+            f"{indexes.path(model.rows_sha256)} is damaged: it is made anew when it is needed"
+        )
+    return {
         "ok": "the index file holds these rows",
         "absent": "no index file: it is made when it is needed",
-        "damaged": f"{indexes.path(model.rows_sha256)} is damaged: it is made anew when it is needed",
     }[state]
-    yield finding("index", state != "damaged", detail)
+
+
+def _sample(model: StoredModel) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, model.n_classes - 1, _SAMPLED_CLASSES).astype(np.int64))
+
+
+def _largest(differences: NDArray[np.floating]) -> float:
+    """The largest absolute difference; NaN, where a value is missing, must not pass."""
+    return float(np.nan_to_num(np.abs(differences), nan=np.inf).max(initial=0.0))
+
+
+def _within(worst: float, tolerance: float, what: str) -> str:
+    found = f"{what} from the weights: largest difference {worst:.1e}"
+    if worst > tolerance:
+        raise ValueError(f"{found}; ingest the head again with --replace")
+    return found

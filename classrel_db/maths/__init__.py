@@ -3,10 +3,11 @@
 Matrix letters, here and in the docstrings: ``W`` C×D, one row per class; ``C`` classes, ``D``
 embedding dimensions, ``k`` neighbours.
 
-Two rounding rules make every answer repeatable. Stored rows are float32; cosines are computed from
-those rows in float64 and rounded to float32 once, so that the matrix product, a search index and a
-single dot product agree to the last bit, whatever the block size or the number of threads. Equal
-cosines are ranked by class index.
+Two rules make every answer repeatable. Stored rows are float32; cosines are computed from those rows
+in float64, rounded to a grid of 2^-40 and then once to float32, so that a matrix product, a search
+index and a single dot product agree whatever the block size or the number of threads (a cosine that
+lies within 1e-16 of a rounding boundary could still fall either way). Equal cosines are ranked by
+class index.
 """
 
 from classrel_db.maths.normalize import (

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+LARGEST = 1e18  # of a weight; the squares of larger ones leave float32
+_NOISE = 2.0**-22  # four units in the last place of a float32, relative
 _BLOCK_BYTES = 64 << 20  # a block of float64 rows; bounds the memory beyond input and output
 
 
@@ -45,21 +47,24 @@ def row_blocks(n_rows: int, row_length: int, block_bytes: int = _BLOCK_BYTES) ->
 def faulty_rows(W: NDArray[np.float32]) -> list[tuple[int, str]]:
     """Rows that have no direction to compare, as (row, reason), in order.
 
-    A row with NaN or Inf has no cosine; a constant row has zero variance and can't be
-    standardised (an all-zero row has no direction under any normalisation).
+    A row with NaN or Inf has no cosine, and the distances of rows beyond ±1e18 overflow. A constant
+    row has zero variance and can't be standardised; an all-zero row has no direction under any normalisation.
     """
     faults: list[tuple[int, str]] = []
     for block in row_blocks(*W.shape):
         part = W[block]
-        # the extremes carry NaN and Inf along, so three reductions answer for every row
+        # the extremes carry NaN and Inf along, so two reductions answer for every row
         low, high = part.min(axis=1), part.max(axis=1)
-        suspects = np.flatnonzero(~np.isfinite(low) | ~np.isfinite(high) | (low == high))
+        usable = (low >= -LARGEST) & (high <= LARGEST) & (low != high)
+        suspects = np.flatnonzero(~usable)
         for row in suspects:
             values = part[row]
             if np.isnan(values).any():
                 reason = "holds NaN"
             elif np.isinf(values).any():
                 reason = "holds Inf"
+            elif values.min() != values.max():
+                reason = f"holds a value beyond ±{LARGEST:.0e}"
             elif values[0] == 0:
                 reason = "is all zero"
             else:
@@ -91,13 +96,16 @@ def normalize(W: NDArray[np.float32], method: Normalization) -> NormalizedHead:
         mean[block] = part.mean(axis=1)
         std[block] = part.std(axis=1, ddof=1)
         scale[block] = 1.0
+        before = np.abs(part).max(axis=1)
         if method == "standardize":
             scale[block] = std[block]
             part -= mean[block, None]
         elif center is not None:
             part -= center
             scale[block] = _lengths(part)
-        # a row that equals the class mean has length 0 and stays 0: the caller sees norm 0
+        # A row that equals what is subtracted leaves rounding noise at most: it becomes 0, and
+        # the caller sees norm 0.
+        part[np.abs(part).max(axis=1) <= _NOISE * before] = 0
         np.divide(part, scale[block, None], out=part, where=scale[block, None] > 0)
         rows[block] = part
         norm[block] = _lengths(rows[block].astype(np.float64))
@@ -109,12 +117,14 @@ def normalize_vector(
 ) -> NDArray[np.float64]:
     """One vector (D,) of a model's raw feature space, normalised as that model's rows were.
 
-    ``center`` is the model's own column mean. Raises ValueError when nothing is
-    left to normalise (NaN, Inf, constant, or equal to the center).
+    ``center`` is the model's own column mean. Raises ValueError when there is nothing to normalise:
+    NaN, Inf, values beyond ±1e18 or all below 1e-18, constant, or equal to the center.
     """
     values = np.asarray(vector, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("the vector holds NaN or Inf")
+    if not (np.abs(values) <= LARGEST).all():
+        raise ValueError(f"the vector holds NaN, Inf or a value beyond ±{LARGEST:.0e}")
+    if not (np.abs(values) >= 1 / LARGEST).any():
+        raise ValueError(f"the vector is zero, or below {1 / LARGEST:.0e} everywhere")
     if method == "standardize":
         if values.min() == values.max():
             raise ValueError("the vector is constant (zero variance)")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _GATHER_COST = 100  # a gathered row costs as much as this many rows of a matrix product (measured)
 
 
+_GRID = 4096.0  # of which 2^-40 is a unit in the last place of a float64
+
+
 def unit(rows: NDArray[np.floating]) -> NDArray[np.float64]:
     """Rows (…, D) scaled to unit length, in float64."""
     wide = np.asarray(rows, dtype=np.float64)
@@ -74,13 +77,16 @@ def exact_neighbors(
         excluded = np.empty((n, 0), dtype=np.int64)
     indices = np.empty((n, k), dtype=np.int64)
     cosines = np.empty((n, k), dtype=np.float32)
-    sure = np.empty(n, dtype=bool)
-    # D·2^-24 bounds the rounding of a float32 inner product of unit vectors: how far the index may
-    # have misplaced a row
-    rounding = dim * 2.0**-24
+    sure = np.zeros(n, dtype=bool)
+    # How far a float32 inner product of unit vectors may be off: D products and sums, and the
+    # rounding of both vectors to float32. It counts twice, for the row that was left out and for
+    # the worst candidate that kept it out.
+    rounding = 2 * (dim + 4) * 2.0**-24
     # One product with all of U costs less than gathering the candidates' rows until C is large.
     whole = n_classes <= _GATHER_COST * m
     for block in row_blocks(n, n_classes if whole else m * dim):
+        if m < k:
+            break
         found = candidates[block]
         if whole:
             exact = np.take_along_axis(queries[block] @ U.T, found, axis=1)
@@ -88,16 +94,17 @@ def exact_neighbors(
             exact = np.matmul(U[found], queries[block][:, :, None])[:, :, 0]
         barred = (found < 0) | (found[:, :, None] == excluded[block, None, :]).any(axis=2)
         indices[block], cosines[block] = _rank(exact, found, barred, k)
-        # what the index left out scores at most its worst candidate, plus the rounding
+        last = cosines[block, -1].astype(np.float64) - 2.0**-24  # it has been rounded itself
         worst = np.where(barred, np.inf, exact).min(axis=1)
-        sure[block] = (m == n_classes) | (cosines[block, -1] > worst + rounding)
+        everyone = (m == n_classes) & ~(found < 0).any(axis=1)
+        sure[block] = np.isfinite(last) & (everyone | (last > worst + rounding))
     unsure = np.flatnonzero(~sure)
     for part in row_blocks(len(unsure), n_classes):
         rows = unsure[part]
-        everyone = np.broadcast_to(np.arange(n_classes), (len(rows), n_classes))
-        barred = np.zeros(everyone.shape, dtype=bool)
+        everybody = np.broadcast_to(np.arange(n_classes), (len(rows), n_classes))
+        barred = np.zeros(everybody.shape, dtype=bool)
         np.put_along_axis(barred, excluded[rows], True, axis=1)
-        indices[rows], cosines[rows] = _rank(queries[rows] @ U.T, everyone, barred, k)
+        indices[rows], cosines[rows] = _rank(queries[rows] @ U.T, everybody, barred, k)
     return indices, cosines
 
 
@@ -114,5 +121,7 @@ def _rank(
 
 
 def _as_cosine(product: NDArray[np.float64]) -> NDArray[np.float32]:
-    # rounding may carry the product of parallel unit rows past 1
-    return np.clip(product, -1.0, 1.0).astype(np.float32)
+    # To a grid of 2^-40, far above the rounding of the product: what should be 0 is 0, and is the
+    # same 0 however the product was computed. Rounding may also carry parallel rows past 1.
+    snapped = (product + _GRID) - _GRID
+    return np.clip(snapped, -1.0, 1.0, out=snapped).astype(np.float32)

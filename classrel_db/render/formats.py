@@ -7,9 +7,11 @@ Tables for people round them.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
+import re
 import struct
 import sys
 import tempfile
@@ -17,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from classrel_db.errors import ArgumentError, ClassrelError
+from classrel_db.errors import ArgumentError
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
@@ -62,11 +64,15 @@ def emit(
     format: str,
     output: Path | None,
     table: Callable[[DuckDBPyRelation, TextIO], None],
+    spared: Path | None = None,
 ) -> None:
     """Write ``rows`` in ``format`` to ``output`` or standard output; ``table`` draws tables.
 
-    A file is written whole or not at all. Raises ArgumentError where it can't be written.
+    A file is written whole or not at all, and ``spared``, the database that the rows are from, not
+    at all. Raises ArgumentError where the output can't be written.
     """
+    if output is not None and spared is not None and _same_file(output, spared):
+        raise ArgumentError(f"{output} is the database itself; write to another file")
     if format == "parquet" and output is not None:
         with _replacing(output) as temporary:
             rows.write_parquet(str(temporary))
@@ -75,9 +81,15 @@ def emit(
         format
     ]
     if output is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # data is UTF-8 whatever the terminal is; a table is for eyes, and escapes the rest
+            if format == "table":
+                sys.stdout.reconfigure(errors="backslashreplace")
+            else:
+                sys.stdout.reconfigure(encoding="utf-8")
         write(rows, sys.stdout)
         return
-    with _replacing(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with _replacing(output) as target, target.open("w", encoding="utf-8", newline="") as file:
         write(rows, file)
 
 
@@ -86,7 +98,7 @@ def write_csv(rows: DuckDBPyRelation, file: TextIO) -> None:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(rows.columns)
     for row in values(rows):
-        writer.writerow(["" if value is None else value for value in row])
+        writer.writerow([_csv_cell(value) for value in row])
 
 
 def write_json(rows: DuckDBPyRelation, file: TextIO) -> None:
@@ -113,6 +125,18 @@ def write_markdown(rows: DuckDBPyRelation, file: TextIO) -> None:
     file.write("|" + " --- |" * len(rows.columns) + "\n")
     for row in values(rows):
         file.write(line(row))
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"  # as JSON and DuckDB have it
+    return "" if value is None else value
+
+
+def _markdown_cell(value: Any) -> str:
+    """The value as text that stays text: what Markdown or HTML would act on is escaped."""
+    text = " ".join(str(_csv_cell(value)).split())
+    return re.sub(r"([\\|`*<>\[\]])", r"\\\1", text)
 
 
 def values(rows: DuckDBPyRelation) -> Iterator[list[Any]]:
@@ -142,23 +166,47 @@ def shortest(value: float) -> float:
 
 @contextmanager
 def _replacing(output: Path) -> Iterator[Path]:
-    """A file beside ``output`` that takes its place when the body has succeeded."""
-    try:
+    """A file beside ``output`` that takes its place when the body has succeeded.
+
+    A device or a pipe is written to as it is.
+    """
+    target = Path(os.path.realpath(output))  # a link stays, what it leads to is replaced
+    if target.exists() and not target.is_file():
+        if target.is_dir():
+            raise ArgumentError(f"can't write {output}: it is a folder")
+        with _explained(output):
+            yield target
+        return
+    with _explained(output):
         handle, name = tempfile.mkstemp(
-            dir=output.parent, prefix=f".{output.name}.", suffix=".partial"
+            dir=target.parent, prefix=f".{target.name}.", suffix=".partial"
         )
-    except OSError as error:
-        raise ArgumentError(f"can't write {output}: {error.strerror}") from error
-    os.close(handle)
-    temporary = Path(name)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explained(output: Path) -> Iterator[None]:
     try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(output)
+        yield
     except OSError as error:
-        raise ClassrelError(f"can't write {output}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise ArgumentError(f"can't write {output}: {error.strerror or error}") from error
+    except Exception as error:
+        # DuckDB's writer of Parquet has an error of its own for a full disk
+        if type(error).__name__ != "IOException":
+            raise
+        raise ArgumentError(f"can't write {output}: {error}") from error
+
+
+def _same_file(output: Path, database: Path) -> bool:
+    files = (database, Path(f"{database}.wal"))
+    return output.exists() and any(file.exists() and output.samefile(file) for file in files)
 
 
 def _umask() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from classrel_db.render.text import megabytes, printable
@@ -12,54 +13,66 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
-    from classrel_db.records import Ingested, Progress, Step
+    from classrel_db.records import Ingested, Step
+
+
+class IngestDisplay:
+    """What an ingest says where nobody watches: a line for each model, when it is stored."""
+
+    def step(self, step: Step) -> None:
+        """How far one stage of one model has come."""
+
+    def done(self, answer: Ingested) -> None:
+        """One model is stored."""
+        print(ingest_line(answer), file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextmanager
-def ingest_bars() -> Iterator[Progress | None]:
-    """What to hand to ``Catalog.ingest`` as ``progress``; None where nobody watches."""
+def ingest_display() -> Iterator[IngestDisplay]:
+    """The display for this standard error: with bars on a terminal."""
     if not sys.stderr.isatty():
-        yield None
+        yield IngestDisplay()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
     from rich.text import Text
 
     class Count(ProgressColumn):
         """Done of all, and how many a second, in the stage's own unit."""
 
-        def render(self, task: object) -> Text:
-            unit = task.fields["unit"]  # type: ignore[attr-defined]
-            done, total, speed = task.completed, task.total or 0, task.speed  # type: ignore[attr-defined]
-            if task.total is None:  # type: ignore[attr-defined]
+        def render(self, task: Task) -> Text:
+            if task.total is None:
                 return Text("the whole file, into torch's cache")
-            if unit == "bytes":
-                rate = f"{megabytes(speed)}/s" if speed else ""
-                return Text(f"{megabytes(done)} of {megabytes(total)}  {rate}")
-            rate = f"{speed:,.0f}/s" if speed else ""
-            return Text(f"{done:,.0f} of {total:,.0f} {unit}  {rate}")
+            if task.fields["unit"] == "bytes":
+                rate = f"  {megabytes(task.speed)}/s" if task.speed else ""
+                return Text(f"{megabytes(task.completed)} of {megabytes(task.total)}{rate}")
+            rate = f"  {task.speed:,.0f}/s" if task.speed else ""
+            return Text(f"{task.completed:,.0f} of {task.total:,.0f} {task.fields['unit']}{rate}")
 
     with Bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         Count(),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, highlight=False, markup=False, emoji=False),
         transient=True,
     ) as bars:
-        yield _Watcher(bars).step
+        yield _Bars(bars)
 
 
-class _Watcher:
-    """One bar a stage and model; the last one stays while the next begins."""
+class _Bars(IngestDisplay):
+    """A bar for each stage of the model in hand, and above them a line for each that is stored."""
 
-    _UNITS = {"download": "", "read": "bytes", "neighbors": "classes", "pairs": "pairs"}  # noqa: RUF012
+    _UNITS = MappingProxyType(
+        {"download": "", "read": "bytes", "neighbors": "classes", "pairs": "pairs"}
+    )
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
-        self._tasks: dict[tuple[str, str], object] = {}
+        self._tasks: dict[tuple[str, str], TaskID] = {}
 
     def step(self, step: Step) -> None:
         key = (step.model, step.stage)
@@ -69,7 +82,12 @@ class _Watcher:
                 total=step.total or None,
                 unit=self._UNITS[step.stage],
             )
-        self._bars.update(self._tasks[key], completed=step.done, total=step.total or None)  # type: ignore[arg-type]
+        self._bars.update(self._tasks[key], completed=step.done, total=step.total or None)
+
+    def done(self, answer: Ingested) -> None:
+        for key in [key for key in self._tasks if key[0] == answer.model]:
+            self._bars.remove_task(self._tasks.pop(key))
+        self._bars.console.print(ingest_line(answer), soft_wrap=True)
 
 
 def ingest_line(answer: Ingested) -> str:

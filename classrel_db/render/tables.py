@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
 _BAR_WIDTH = 20
+_ROOM_FOR_LABELS = 8
+_NO_EDGE = 10_000  # characters a line where the output is no terminal: nothing is cut or wrapped
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -42,7 +44,7 @@ def record(rows: DuckDBPyRelation, file: TextIO) -> None:
     for row in values(rows):
         for name, value in zip(rows.columns, row, strict=True):
             table.add_row(printable(name), Text(_shown(value)))
-    _print(table, file)
+    _print(table, _console(file))
 
 
 def neighbor_tables(rows: DuckDBPyRelation, file: TextIO) -> None:
@@ -64,7 +66,7 @@ def findings(rows: DuckDBPyRelation, file: TextIO) -> None:
     for model, check, ok, detail in values(rows):
         mark = Text("ok", style="green") if ok else Text("FAILED", style="bold red")
         table.add_row(mark, Text(printable(model)), check, Text(printable(detail)))
-    _print(table, file)
+    _print(table, _console(file))
 
 
 def _plain(
@@ -82,35 +84,52 @@ def _plain(
             printable(name),
             justify="right" if right else "left",
             overflow="fold",
-            no_wrap=number == 0,
+            # a name or number broken in two can't be read; a label can
+            no_wrap=right or number == 0,
         )
     for row in rows:
         table.add_row(*[Text(_shown(value)) for value in row])
-    _print(table, file)
+    _print(table, _console(file))
 
 
 def _one_model(model: str, rows: Sequence[Sequence[Any]], file: TextIO) -> None:
-    table = _table(title=Text(f"{printable(rows[0][1])} in {printable(model)}"))
-    table.add_column("rank", justify="right")
-    table.add_column("class", overflow="ellipsis", no_wrap=True, min_width=12)
-    table.add_column("cosine", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("euclidean", justify="right", no_wrap=True)
+    console = _console(file)
+    title = Text(f"{printable(rows[0][1])} in {printable(model)}")
     longest = max((row[5] for row in rows if row[2] > 0), default=1.0)
-    for _, _, rank, neighbor, _, cosine, euclidean in rows:
-        table.add_row(
-            str(rank),
-            Text(printable(neighbor)),
-            f"{cosine:.4f}",
-            _bar(cosine, longest, file),
-            f"{euclidean:.2f}",
-        )
-    _print(table, file)
+
+    def drawn(with_bars: bool, with_distance: bool) -> Table:
+        table = _table(title)
+        table.add_column("rank", justify="right", no_wrap=True)
+        table.add_column("class", overflow="fold")
+        table.add_column("cosine", justify="right", no_wrap=True)
+        if with_bars:
+            table.add_column("", no_wrap=True)
+        if with_distance:
+            table.add_column("euclidean", justify="right", no_wrap=True)
+        for _, _, rank, neighbor, _, cosine, euclidean in rows:
+            cells: list[str | Text] = [str(rank), Text(printable(neighbor)), f"{cosine:.4f}"]
+            if with_bars:
+                cells.append(_bar(cosine, longest, file))
+            if with_distance:
+                cells.append(f"{euclidean:.2f}")
+            table.add_row(*cells)
+        return table
+
+    # a narrow terminal loses the bars first, then the distance, which the cosine implies
+    for parts in ((True, True), (False, True), (False, False)):
+        table = drawn(*parts)
+        if console.measure(table).minimum + _ROOM_FOR_LABELS <= console.width:
+            break
+    _print(table, console)
 
 
 def _several_models(by_model: dict[str, list[list[Any]]], file: TextIO) -> None:
-    """One line a neighbour, its rank in each model, the best mean rank first."""
-    k = max(len(rows) for rows in by_model.values())
+    """One line a neighbour, its rank in each model, the best mean rank first.
+
+    As many models stand side by side as the terminal is wide; the rest follow in further tables.
+    """
+    console = _console(file)
+    k = max(row[2] for rows in by_model.values() for row in rows)
     ranks: dict[str, dict[str, Sequence[Any]]] = {}
     labels: dict[str, str] = {}
     for model, rows in by_model.items():
@@ -122,33 +141,51 @@ def _several_models(by_model: dict[str, list[list[Any]]], file: TextIO) -> None:
     def mean_rank(concept: str) -> float:
         # not among the k nearest counts as the place behind them
         places = [ranks[concept][m][2] if m in ranks[concept] else k + 1 for m in by_model]
-        return sum(places) / len(places)
+        return float(sum(places)) / len(places)
 
+    ordered = sorted(ranks, key=mean_rank)
     first = next(iter(by_model.values()))[0]
-    title = Text(
+    heading = (
         f"{printable(first[1])} in {len(by_model)} models: rank and cosine among the {k} nearest"
     )
-    table = _table(title=title)
-    table.add_column("class", overflow="ellipsis", no_wrap=True, min_width=12)
-    table.add_column("in", justify="right", no_wrap=True)
-    for model in by_model:
-        table.add_column(printable(model), justify="right", overflow="fold")
-    for concept in sorted(ranks, key=mean_rank):
-        cells = []
-        for model in by_model:
-            found = ranks[concept].get(model)
-            cells.append(Text("·", style="dim") if found is None else _rank_cell(found, k))
-        table.add_row(
-            Text(printable(labels[concept])), f"{len(ranks[concept])}/{len(by_model)}", *cells
-        )
-    _print(table, file)
+
+    def drawn(models: Sequence[str], shown: str) -> Table:
+        table = _table(Text(shown))
+        table.add_column("class", overflow="fold", min_width=_ROOM_FOR_LABELS)
+        table.add_column("in", justify="right", no_wrap=True)
+        for model in models:
+            table.add_column(Text(printable(model)), justify="right", overflow="fold", min_width=9)
+        for concept in ordered:
+            if not any(model in ranks[concept] for model in models):
+                continue
+            cells = [
+                _rank_cell(ranks[concept][model], k)
+                if model in ranks[concept]
+                else Text("·", style="dim")
+                for model in models
+            ]
+            label = Text(printable(labels[concept]))
+            table.add_row(label, f"{len(ranks[concept])}/{len(by_model)}", *cells)
+        return table
+
+    models = list(by_model)
+    while models:
+        side_by_side = len(models)
+        while (
+            side_by_side > 1
+            and console.measure(drawn(models[:side_by_side], "")).minimum > console.width
+        ):
+            side_by_side -= 1
+        now, models = models[:side_by_side], models[side_by_side:]
+        part = "" if len(now) == len(by_model) else f" ({', '.join(map(printable, now))})"
+        _print(drawn(now, heading + part), console)
 
 
 def _rank_cell(row: Sequence[Any], k: int) -> Text:
     # the nearer, the brighter: agreement is seen before it is read
     rank = row[2]
     style = "bold green" if rank <= k / 5 else "green" if rank <= k / 2 else ""
-    return Text.assemble((f"{rank}", style), (f"  {row[5]:.3f}", "dim"))
+    return Text.assemble((f"{rank}", style), (f"  {row[5]:.3f}", "dim"), no_wrap=True)
 
 
 def _bar(cosine: float, longest: float, file: TextIO) -> Text:
@@ -171,12 +208,20 @@ def _table(title: Text | None = None) -> Table:
     )
 
 
-def _print(table: Table, file: TextIO) -> None:
+def _console(file: TextIO) -> Console:
     console = Console(file=file, highlight=False, emoji=False, markup=False)
     if not console.is_terminal:
-        console.width = 10_000  # nobody's window: nothing is cut or wrapped
+        console.width = _NO_EDGE
+    return console
+
+
+def _print(table: Table, console: Console) -> None:
+    if console.width == _NO_EDGE:  # or rich would fill the title's line with blanks
         console.width = console.measure(table).maximum
-    console.print(table)
+        console.print(table)
+        console.width = _NO_EDGE
+    else:
+        console.print(table)
 
 
 def _is_number(kind: object) -> bool:

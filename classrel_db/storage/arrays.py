@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 
 
 def rows(connection: DuckDBPyConnection, model: StoredModel) -> NDArray[np.float32]:
-    """The normalised rows of one model, C×D."""
+    """The normalised rows of one model, C×D. Raises ValueError where they differ in length."""
     table = connection.sql(
         "SELECT vector FROM weights WHERE model_id = $id ORDER BY class_idx",
         params={"id": model.model_id},
     ).to_arrow_table()
     vectors = table.column(0).combine_chunks()
     values = np.frombuffer(vectors.flatten().buffers()[1], dtype=np.float32)
+    lengths = np.diff(np.frombuffer(vectors.buffers()[1], dtype=np.int32)[: len(vectors) + 1])
+    if (lengths != model.dim).any():
+        raise ValueError(
+            f"the rows have {lengths.min()} to {lengths.max()} values, not {model.dim}"
+        )
     matrix: NDArray[np.float32] = values.reshape(len(vectors), -1)
     return matrix
 
@@ -47,57 +52,73 @@ def norms(connection: DuckDBPyConnection, model_id: int) -> NDArray[np.float64]:
 
 
 def stored_neighbors(
-    connection: DuckDBPyConnection, model_id: int, class_idx: int
+    connection: DuckDBPyConnection, model: StoredModel, k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The stored neighbours of one class, nearest first: (indices, cosines)."""
+    """The stored neighbours of every class, as stored: (indices C×k, cosines C×k).
+
+    Raises ValueError where there are not C·k of them, with ranks from 1 to k for each class and
+    indices of classes that exist.
+    """
     found = connection.execute(
         """
-        SELECT neighbor_idx, cosine FROM neighbors
-        WHERE model_id = ? AND class_idx = ? ORDER BY rank
+        SELECT class_idx, rank, neighbor_idx, cosine FROM neighbors
+        WHERE model_id = ? ORDER BY class_idx, rank
         """,
-        [model_id, class_idx],
+        [model.model_id],
     ).fetchnumpy()
-    return found["neighbor_idx"].astype(np.int64), np.asarray(found["cosine"], dtype=np.float32)
+    shape = (model.n_classes, k)
+    expected = (np.repeat(np.arange(shape[0]), k), np.tile(np.arange(1, k + 1), shape[0]))
+    if len(found["rank"]) != shape[0] * k or not (
+        np.array_equal(found["class_idx"], expected[0])
+        and np.array_equal(found["rank"], expected[1])
+    ):
+        raise ValueError(f"not every class has the ranks 1 to {k} once")
+    indices = np.asarray(found["neighbor_idx"], dtype=np.int64)
+    if indices.min() < 0 or indices.max() >= model.n_classes:
+        raise ValueError("a neighbour is no class of the model")
+    return indices.reshape(shape), np.asarray(found["cosine"], dtype=np.float32).reshape(shape)
 
 
 def stored_cosines(
-    connection: DuckDBPyConnection, model_id: int, class_idx: int, n_classes: int
+    connection: DuckDBPyConnection, model: StoredModel, class_idx: int
 ) -> NDArray[np.float32]:
-    """The cosines of one class with every other from ``pairs`` (C,), NaN where there is none."""
+    """The cosines of one class with every other from ``pairs`` (C,), NaN where there is none.
+
+    Raises ValueError where a pair is with no class of the model.
+    """
     found = connection.execute(
         """
         SELECT b AS other, cosine FROM pairs WHERE model_id = $id AND a = $class
         UNION ALL SELECT a, cosine FROM pairs WHERE model_id = $id AND b = $class
         """,
-        {"id": model_id, "class": class_idx},
+        {"id": model.model_id, "class": class_idx},
     ).fetchnumpy()
-    cosines = np.full(n_classes, np.nan, dtype=np.float32)
-    cosines[np.asarray(found["other"], dtype=np.int64)] = found["cosine"]
+    others = np.asarray(found["other"], dtype=np.int64)
+    if len(others) and (others.min() < 0 or others.max() >= model.n_classes):
+        raise ValueError("a pair is with no class of the model")
+    cosines = np.full(model.n_classes, np.nan, dtype=np.float32)
+    cosines[others] = found["cosine"]
     return cosines
 
 
-def answers(
-    connection: DuckDBPyConnection,
-    asked: str,
-    found: Sequence[
-        tuple[StoredModel, NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]
-    ],
-) -> DuckDBPyRelation:
-    """What a vector search found in each model, with the columns of the ``neighbors`` macro.
+class Answer(NamedTuple):
+    """The classes of one model that a vector search found: (k,) each, nearest first."""
 
-    ``found`` holds (model, class indices, cosines, Euclidean distances), nearest first.
-    """
+    model: StoredModel
+    indices: NDArray[np.int64]
+    cosines: NDArray[np.float32]
+    distances: NDArray[np.float64]
+
+
+def answers(
+    connection: DuckDBPyConnection, asked: str, found: Sequence[Answer]
+) -> DuckDBPyRelation:
+    """What a vector search found in each model, with the columns of the ``neighbors`` macro."""
     import pyarrow as pa
 
-    names = {
-        (model_id, index): (label, concept)
-        for model_id, index, label, concept in read.labels(
-            connection, [model.model_id for model, *_ in found]
-        )
-    }
     tables = []
     for model, indices, cosines, distances in found:
-        named = [names[model.model_id, int(index)] for index in indices]
+        named = read.labels_at(connection, model.model_id, indices.tolist())
         n = len(indices)
         columns = {
             "model": texts([model.name] * n),

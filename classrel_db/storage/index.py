@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -106,10 +107,14 @@ class IndexCache:
             raise
 
     def remove(self, key: str) -> None:
-        """Forget one head's index; the folder goes with its last file."""
-        self.path(key).unlink(missing_ok=True)
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        """Forget one head's index; the folder goes with its last file.
+
+        What can't be deleted stays: nothing reads it any more.
+        """
+        with suppress(OSError):
+            self.path(key).unlink(missing_ok=True)
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
 
     def state(self, key: str, shape: tuple[int, int]) -> State:
         if not self.path(key).exists():

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from classrel_db.records import StoredModel
+from classrel_db.records import StoredClass, StoredModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
+_CLASS = "model_id, class_idx, label, concept, norm"  # the fields of StoredClass
+_TABLES = ("classes", "weights", "neighbors", "pairs")
 STORED_NEIGHBORS = 100  # a class's neighbours in the table; more are computed from the weights
 
 
@@ -56,87 +58,138 @@ def classes(connection: DuckDBPyConnection, model_id: int, pattern: str | None) 
 
 
 def named_classes(
-    connection: DuckDBPyConnection, text: str
-) -> list[tuple[int, int, str, str, bool, bool]]:
-    """Classes of any model that ``text`` names outright, by label, concept or index.
+    connection: DuckDBPyConnection, query: str | int, model_ids: Sequence[int]
+) -> list[tuple[int, StoredClass]]:
+    """Classes of these models that ``query`` names outright: by label, concept or index.
 
-    As (model_id, class_idx, label, concept, label is exact, label is equal but for case).
+    Each with a tier; the lower, the better it fits: label 1, label but for case and form (NFC) 2, concept 3,
+    concept but for case 4, index 5. An int is an index only.
     """
-    return connection.execute(
-        """
-        SELECT model_id, class_idx, label, concept, label = $text, lower(label) = lower($text)
+    text = str(query)
+    index = int(text) if isinstance(query, int) or (text.isascii() and text.isdigit()) else None
+    rows = connection.execute(
+        f"""
+        SELECT
+            CASE
+                WHEN $index_only THEN 5
+                WHEN label = $text THEN 1
+                WHEN lower(nfc_normalize(label)) = lower(nfc_normalize($text)) THEN 2
+                WHEN concept = $text THEN 3
+                WHEN lower(concept) = lower($text) THEN 4
+                ELSE 5
+            END AS tier,
+            {_CLASS}
         FROM classes
-        WHERE lower(label) = lower($text) OR concept = $text OR class_idx = try_cast($text AS INTEGER)
+        WHERE list_contains($ids, model_id) AND (
+            class_idx = $index
+            OR NOT $index_only AND (
+                lower(nfc_normalize(label)) = lower(nfc_normalize($text))
+                OR lower(concept) = lower($text)
+            )
+        )
         ORDER BY model_id, class_idx
-        """,
-        {"text": text},
+        """,  # noqa: S608
+        {
+            "text": text,
+            "index": index if index is not None and index < 2**31 else None,
+            "index_only": isinstance(query, int),
+            "ids": list(model_ids),
+        },
     ).fetchall()
+    return [(tier, StoredClass(*row)) for tier, *row in rows]
 
 
-def labels(
-    connection: DuckDBPyConnection, model_ids: Sequence[int]
-) -> list[tuple[int, int, str, str]]:
-    """(model_id, class_idx, label, concept) of every class of these models."""
-    return connection.execute(
+def stored_classes(
+    connection: DuckDBPyConnection, model_ids: Sequence[int], concept: str | None = None
+) -> list[StoredClass]:
+    """The classes of these models, or those of one concept, by model and index."""
+    rows = connection.execute(
+        f"""
+        SELECT {_CLASS} FROM classes
+        WHERE list_contains($ids, model_id) AND ($concept IS NULL OR concept = $concept)
+        ORDER BY model_id, class_idx
+        """,  # noqa: S608
+        {"ids": list(model_ids), "concept": concept},
+    ).fetchall()
+    return [StoredClass(*row) for row in rows]
+
+
+def labels_at(
+    connection: DuckDBPyConnection, model_id: int, indices: Sequence[int]
+) -> list[tuple[str, str]]:
+    """(label, concept) of these classes of one model, in this order."""
+    found = connection.execute(
         """
-        SELECT model_id, class_idx, label, concept FROM classes
-        WHERE model_id IN (SELECT unnest($ids)) ORDER BY model_id, class_idx
+        SELECT class_idx, label, concept FROM classes
+        WHERE model_id = $id AND list_contains($indices, class_idx)
         """,
-        {"ids": list(model_ids)},
+        {"id": model_id, "indices": list(indices)},
     ).fetchall()
+    by_index = {index: (label, concept) for index, label, concept in found}
+    return [by_index[index] for index in indices]
 
 
 def nearest(
     connection: DuckDBPyConnection,
-    focal: Mapping[str, int],
-    k: int | None,
+    focal: Mapping[str, StoredClass],
+    k: int,
     include_self: bool,
 ) -> DuckDBPyRelation:
-    """The ``k`` neighbours of one class in each model; ``focal`` gives its index by model name.
-
-    None for ``k`` means 25, or all where a model has fewer.
-    """
-    wanted = 25 if k is None else k
-    parameters: dict[str, object] = {"k": wanted}
-    if wanted <= STORED_NEIGHBORS:
-        # literals let DuckDB skip the row groups of other models; the index is an int, the name
-        # is bound
-        places = []
-        for number, (name, class_idx) in enumerate(focal.items()):
-            parameters[f"m{number}"] = name
-            places.append(f"($m{number}, {class_idx:d})")
+    """The ``k`` neighbours of one class in each model, by the models' names."""
+    parameters: dict[str, object] = {f"m{number}": name for number, name in enumerate(focal)}
+    places = [f"$m{number}, {found.index:d}" for number, found in enumerate(focal.values())]
+    if k > STORED_NEIGHBORS:
+        body = " UNION ALL ".join(f"FROM neighbors({place}, k := {k:d})" for place in places)
+    elif len(focal) == 1:
+        # What the view `nearest` says, with the class that is known already left out of the joins:
+        # most of a warm answer's time is DuckDB's planning of them.
+        (found,) = focal.values()
+        parameters |= {"class": found.label, "norm": found.norm}
         body = f"""
-            SELECT model, class, rank, neighbor, neighbor_concept, cosine, euclidean
-            FROM nearest WHERE (model, class_idx) IN ({", ".join(places)}) AND rank <= $k
+            SELECT $m0 AS model, $class AS class, n.rank, o.label AS neighbor,
+                   o.concept AS neighbor_concept, n.cosine,
+                   euclidean(n.cosine, $norm::DOUBLE, o.norm) AS euclidean
+            FROM neighbors AS n
+            JOIN classes AS o ON o.model_id = n.model_id AND o.class_idx = n.neighbor_idx
+            WHERE n.model_id = {found.model_id:d} AND n.class_idx = {found.index:d} AND n.rank <= {k:d}
         """  # noqa: S608
     else:
-        parts = []
-        for number, (name, class_idx) in enumerate(focal.items()):
-            parameters[f"m{number}"] = name
-            parts.append(f"FROM neighbors($m{number}, {class_idx:d}, k := $k)")
-        body = " UNION ALL ".join(parts)
+        body = f"""
+            SELECT model, class, rank, neighbor, neighbor_concept, cosine, euclidean
+            FROM nearest WHERE (model, class_idx) IN (({"), (".join(places)})) AND rank <= {k:d}
+        """  # noqa: S608
     if include_self:
-        body += " UNION ALL " + _selves(focal)
-    order = ", ".join(["list_position($models, model)", "rank"])
-    parameters["models"] = list(focal)
+        body += f"""
+            UNION ALL
+            SELECT m.name, c.label, 0, c.label, c.concept, 1::FLOAT, 0::FLOAT
+            FROM models AS m JOIN classes AS c ON c.model_id = m.model_id
+            WHERE (m.name, c.class_idx) IN (({"), (".join(places)}))
+        """  # noqa: S608
+    order = "rank"
+    if len(focal) > 1:
+        order = "list_position($models, model), rank"
+        parameters["models"] = list(focal)
     return connection.sql(f"FROM ({body}) ORDER BY {order}", params=parameters)
-
-
-def _selves(focal: Mapping[str, int]) -> str:
-    places = ", ".join(f"($m{n}, {idx:d})" for n, idx in enumerate(focal.values()))
-    return f"""
-        SELECT m.name, c.label, 0, c.label, c.concept, 1::FLOAT, 0::FLOAT
-        FROM models AS m JOIN classes AS c ON c.model_id = m.model_id
-        WHERE (m.name, c.class_idx) IN ({places})
-    """  # noqa: S608
 
 
 def row_counts(connection: DuckDBPyConnection, model_id: int) -> dict[str, int]:
     """How many rows each table holds of one model."""
     counted = {}
-    for table in ("classes", "weights", "neighbors", "pairs"):
+    for table in _TABLES:
         ((counted[table],),) = connection.execute(
             f"SELECT count(*) FROM {table} WHERE model_id = ?",  # noqa: S608
             [model_id],
         ).fetchall()
     return counted
+
+
+def rows_without_model(connection: DuckDBPyConnection) -> list[str]:
+    """What belongs to no model, a line a table: nothing, in a sound database."""
+    found = []
+    for table in _TABLES:
+        ((count,),) = connection.execute(
+            f"SELECT count(*) FROM {table} WHERE model_id NOT IN (SELECT model_id FROM models)"  # noqa: S608
+        ).fetchall()
+        if count:
+            found.append(f"{count:,} rows of {table} belong to no model")
+    return found

@@ -4,6 +4,10 @@
 CREATE OR REPLACE MACRO euclidean(cosine, norm_a, norm_b) AS
     sqrt(greatest(0, norm_a * norm_a + norm_b * norm_b - 2 * norm_a * norm_b * cosine::DOUBLE))::FLOAT;
 
+-- In double precision, rounded to a grid of 2^-40 and then once to float, as the stored cosines are.
+CREATE OR REPLACE MACRO cosine_of(vector_a, vector_b) AS
+    ((list_cosine_similarity(vector_a::DOUBLE[], vector_b::DOUBLE[]) + 4096) - 4096)::FLOAT;
+
 -- every stored neighbour: up to 100 of each class
 CREATE OR REPLACE VIEW nearest AS
 SELECT

@@ -23,7 +23,7 @@ _PAIRS_PER_INSERT = 4_000_000  # 48 MB of Arrow; an insert's fixed cost is lost 
 
 
 def next_model_id(connection: DuckDBPyConnection) -> int:
-    rows = connection.execute("SELECT coalesce(max(model_id), 0) + 1 FROM models").fetchall()
+    rows = connection.execute("SELECT nextval('model_ids')").fetchall()
     return int(rows[0][0])
 
 
@@ -141,12 +141,12 @@ def _insert(
 ) -> None:
     import pyarrow as pa
 
-    incoming = pa.Table.from_arrays(list(columns.values()), names=list(columns))
+    incoming = pa.Table.from_arrays(  # noqa: F841
+        list(columns.values()), names=list(columns)
+    )
     names = ", ".join(columns)
-    connection.register("incoming", incoming)
-    try:
-        connection.execute(
-            f"INSERT INTO {table} (model_id, {names}) SELECT {model_id:d}, {names} FROM incoming"  # noqa: S608
-        )
-    finally:
-        connection.unregister("incoming")
+    # DuckDB finds the local variable by its name. A registered view would be kept, with its table,
+    # until the transaction ends.
+    connection.execute(
+        f"INSERT INTO {table} (model_id, {names}) SELECT {model_id:d}, {names} FROM incoming"  # noqa: S608
+    )

@@ -36,6 +36,7 @@ def main(wanted: list[str]) -> None:
         return
     report.machine()
     verdicts: list[bool] = []
+    failed: list[str] = []
     for name in wanted or QUESTIONS:
         figures: list[Figure] = []
         try:
@@ -44,10 +45,12 @@ def main(wanted: list[str]) -> None:
                     report.narrate(f"{name}: {figure.what}")
                     figures.append(figure)
         except ChildError as error:
-            print(f"{name}: not measured: {error}")
+            print(f"{name}: not measured to the end: {error}")
+            failed.append(name)
         report.table(name, figures)
         verdicts += [figure.bound.holds(figure) for figure in figures if figure.bound]
-    print(f"{sum(verdicts)} of {len(verdicts)} bounds hold; {report.load()}")
+    unmeasured = f"; NOT MEASURED: {', '.join(failed)}" if failed else ""
+    print(f"{sum(verdicts)} of {len(verdicts)} bounds hold{unmeasured}; {report.load()}")
 
 
 main(sys.argv[1:])

@@ -45,11 +45,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What must hold of a figure; ``inverse`` shows its ratio as yardstick over classrel."""
+    """What must hold of a figure."""
 
     text: str
     holds: Callable[[Figure], bool]
-    inverse: bool = False
 
 
 def at_most(times: float) -> Bound:
@@ -57,7 +56,7 @@ def at_most(times: float) -> Bound:
 
 
 def times_faster(times: float) -> Bound:
-    return Bound(f"{times:g}× faster", lambda figure: 1 / figure.ratio >= times, inverse=True)
+    return Bound(f"{times:g}× faster", lambda figure: 1 / figure.ratio >= times)
 
 
 def below(limit: float, unit: str) -> Bound:
@@ -110,7 +109,7 @@ def narrate(text: str) -> None:
 def _ratio(figure: Figure) -> str:
     if figure.other is None:
         return ""
-    if figure.bound and figure.bound.inverse:
+    if figure.unit == "s" and figure.ratio < 0.5:
         return f"{1 / figure.ratio:.1f}× faster"
     return f"{figure.ratio:.2f}×"
 

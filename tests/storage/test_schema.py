@@ -10,7 +10,7 @@ import pytest
 from oracle import run_python
 
 import classrel_db
-from classrel_db.storage.database import STORAGE_VERSION, query_files
+from classrel_db.storage.schema import STORAGE_VERSION, query_files
 
 COLUMNS = {
     "models": "model_id name source uri head_key label_space normalization n_classes dim "

@@ -1,8 +1,10 @@
 -- The first schema. Migrations are numbered and append-only: a released one is never edited.
 
+CREATE SEQUENCE model_ids;
+
 CREATE TABLE models (
-    model_id         INTEGER PRIMARY KEY,
-    name             VARCHAR NOT NULL,
+    model_id         INTEGER PRIMARY KEY,  -- never used again after a model is removed
+    name             VARCHAR NOT NULL UNIQUE,
     source           VARCHAR NOT NULL,     -- torchvision, packaged, file
     uri              VARCHAR NOT NULL,     -- where the weights came from
     head_key         VARCHAR NOT NULL,     -- the weight tensor's name there
@@ -18,7 +20,7 @@ CREATE TABLE models (
     bytes_total      BIGINT NOT NULL,
     ingested_at      TIMESTAMP NOT NULL,   -- UTC
     classrel_version VARCHAR NOT NULL,
-    center           FLOAT[]               -- what `center` subtracted from every row, else NULL
+    center           DOUBLE[]              -- what `center` subtracted from every row, else NULL
 );
 
 -- raw row = vector * scale + shift; shift is mean (standardize), models.center (center), 0 (none)

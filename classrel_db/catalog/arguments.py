@@ -1,0 +1,82 @@
+"""What callers hand over, checked before anything is opened."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from classrel_db.errors import ArgumentError
+from classrel_db.spelling import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from classrel_db.records import StoredModel
+
+DEFAULT_K = 25
+
+
+def require_one_of(option: str, value: str, accepted: Sequence[str]) -> None:
+    """Raise ArgumentError unless ``value`` is one of ``accepted``."""
+    if value not in accepted:
+        raise ArgumentError(f"{option} is {quoted(str(value))}; accepted: {', '.join(accepted)}")
+
+
+def require_specs(specs: Sequence[object]) -> list[str]:
+    """The specs as text. Raises ArgumentError for none, or for what is neither text nor a path."""
+    if not specs:
+        raise ArgumentError("no model to ingest; give a name such as efficientnet_lite0, or a file")
+    for spec in specs:
+        if not isinstance(spec, str | os.PathLike):
+            raise ArgumentError(f"a model is given by a name or a path, not by {spec!r}")
+    return [os.fspath(spec) for spec in specs]  # type: ignore[call-overload]
+
+
+def require_name(name: object) -> str:
+    """A model's name, without blanks around it. Raises ArgumentError for what can't be one."""
+    text = name.strip() if isinstance(name, str) else ""
+    if not text or len(text) > 200 or not text.isprintable() or text.startswith("-"):
+        raise ArgumentError(
+            f"{quoted(str(name))} can't name a model; a name has 1 to 200 printable characters and "
+            "does not begin with a hyphen: give another with --name"
+        )
+    return text
+
+
+def require_query(query: object) -> str | int:
+    """A class or an expression over classes. Raises ArgumentError for what is neither."""
+    if isinstance(query, int) and not isinstance(query, bool):
+        return query
+    if not isinstance(query, str):
+        raise ArgumentError(f"a class is given by text or by an index, not by {query!r}")
+    try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(f"{quoted(query)} is no valid text: {error.reason}") from error
+    text = query.strip()
+    quotes = len(text) > 2 and text[0] == text[-1] == '"' and '"' not in text[1:-1]
+    return text[1:-1] if quotes else text
+
+
+def require_k(k: object, models: Sequence[StoredModel], most: Sequence[int], named: bool) -> int:
+    """How many neighbours to answer with: ``k``, or by default 25.
+
+    ``most`` says how many each model has; a default, or a model that was not ``named``, is content
+    with fewer. Raises ArgumentError for another ``k`` than a whole number from 1 on, and where a
+    model can't answer it.
+    """
+    if k is None and max(most) >= 1:
+        return DEFAULT_K
+    whole = isinstance(k, int) and not isinstance(k, bool) and k >= 1
+    short = [
+        (model, n)
+        for model, n in zip(models, most, strict=True)
+        if not whole or k > n  # type: ignore[operator]
+    ]
+    if short and (not whole or named or len(short) == len(models)):
+        model, n = max(short, key=lambda each: each[1])
+        raise ArgumentError(
+            f"k is {k}; {model.name} has {model.n_classes:,} classes, so k is a whole number from 1 "
+            f"to {n:,}"
+        )
+    return k  # type: ignore[return-value]

@@ -1,0 +1,153 @@
+"""What a database file holds besides data: its tables, by numbered migrations, its views and macros."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from classrel_db.errors import MissingDatabaseError, SchemaError
+from classrel_db.storage.transaction import transaction
+from classrel_db.version import __version__
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    from duckdb import DuckDBPyConnection
+
+# What DuckDB 1.2 and every later client can open; DuckDB 2.0's own default can't be read by 1.x.
+STORAGE_VERSION = "v1.2.0"
+# The blocks are half of DuckDB's own: one model's columns fill them better (5.4 instead of 6.3 bytes
+# a pair in a hundred heads of 1,000 classes), and scans are no slower.
+FORMAT: dict[str, str | bool | int | float | list[str]] = {
+    "storage_compatibility_version": STORAGE_VERSION,
+    "default_block_size": 131_072,
+}
+
+# Everything of classrel's that a client sees by name, as SQL text.
+_DEFINED = """
+    SELECT 'view', view_name, sql FROM duckdb_views()
+    WHERE NOT internal AND schema_name = 'main' AND database_name = current_database()
+    UNION ALL
+    SELECT 'macro', function_name, parameters::VARCHAR || macro_definition FROM duckdb_functions()
+    WHERE NOT internal AND schema_name = 'main' AND database_name = current_database()
+      AND macro_definition IS NOT NULL
+    ORDER BY ALL
+"""
+
+
+def require_schema(connection: DuckDBPyConnection, path: Path) -> None:
+    """Raise MissingDatabaseError for an empty file, SchemaError for one that can't be read."""
+    version, newest = _version(connection, path), len(_migrations())
+    if version == 0:
+        raise MissingDatabaseError(
+            f"the database {path} is empty; fill it with `classrel ingest efficientnet_lite0`"
+        )
+    if version > newest:
+        raise _too_new(path, version)
+    if version < newest:
+        raise SchemaError(
+            f"{path} has schema {version}, this classrel reads schema {newest}; any "
+            "`classrel ingest` into it upgrades it"
+        )
+
+
+def upgrade(connection: DuckDBPyConnection, path: Path) -> None:
+    """Bring tables, views and macros to this classrel's, in one transaction.
+
+    Raises SchemaError for a file of a newer classrel or of another program.
+    """
+    version, migrations = _version(connection, path), _migrations()
+    if version > len(migrations):
+        raise _too_new(path, version)
+    scripts = definitions()
+    settings = {"schema": str(len(migrations)), "definitions": _digest(scripts)}
+    if version and _settings(connection) == settings:
+        return
+    with transaction(connection):
+        for migration in migrations[version:]:
+            connection.execute(migration.read_text("utf-8"))
+        for script in scripts:
+            connection.execute(script)
+        connection.execute("CREATE TABLE IF NOT EXISTS classrel (key VARCHAR, value VARCHAR)")
+        connection.execute("DELETE FROM classrel")
+        for item in settings.items():
+            connection.execute("INSERT INTO classrel VALUES (?, ?)", list(item))
+
+
+def altered_definitions(connection: DuckDBPyConnection) -> list[str]:
+    """The views and macros in the file that are missing or not this classrel's, by name."""
+    # DuckDB spells a definition otherwise once a file has held it, so the measure is a file too.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "definitions.duckdb"
+        with duckdb.connect(str(path), config=FORMAT) as fresh:
+            upgrade(fresh, path)
+        with duckdb.connect(str(path), read_only=True) as fresh:
+            wanted = {row[:2]: row[2] for row in fresh.execute(_DEFINED).fetchall()}
+    found = {row[:2]: row[2] for row in connection.execute(_DEFINED).fetchall()}
+    return [
+        f"{kind} {name}" for (kind, name), sql in wanted.items() if found.get((kind, name)) != sql
+    ]
+
+
+def definitions() -> list[str]:
+    """The views and macros, each a script, in the order in which they build on each other."""
+    views = resources.files("classrel_db.storage") / "views.sql"
+    return [script.read_text("utf-8") for script in (views, *query_files())]
+
+
+def query_files() -> list[Traversable]:
+    """The named queries, one .sql file each: beside the package in a checkout, inside a wheel."""
+    package = resources.files("classrel_db")
+    folder = package / "queries"
+    if not folder.is_dir():
+        folder = Path(str(package)).parent / "queries"
+    return _scripts(folder)
+
+
+def _version(connection: DuckDBPyConnection, path: Path) -> int:
+    """The number of migrations that the file has seen; 0 for an empty file."""
+    tables = [
+        name
+        for (name,) in connection.execute(
+            "SELECT table_name FROM duckdb_tables() "
+            "WHERE schema_name = 'main' AND database_name = current_database() ORDER BY 1"
+        ).fetchall()
+    ]
+    if not tables:
+        return 0
+    try:
+        return int(_settings(connection)["schema"])
+    except (duckdb.Error, KeyError, ValueError) as error:
+        raise SchemaError(
+            f"{path} is a DuckDB database, but not one of classrel's or damaged: its schema number "
+            f"can't be read (tables: {', '.join(tables[:5])}); classrel keeps a file of its own, "
+            "name another with --db"
+        ) from error
+
+
+def _too_new(path: Path, version: int) -> SchemaError:
+    return SchemaError(
+        f"{path} has schema {version}, written by a newer classrel; this one ({__version__}) reads "
+        f"up to schema {len(_migrations())}: upgrade classrel-db"
+    )
+
+
+def _settings(connection: DuckDBPyConnection) -> dict[str, str]:
+    return dict(connection.execute("SELECT key, value FROM main.classrel").fetchall())
+
+
+def _migrations() -> list[Traversable]:
+    return _scripts(resources.files("classrel_db.storage") / "migrations")
+
+
+def _digest(scripts: list[str]) -> str:
+    return hashlib.sha256("\0".join(scripts).encode()).hexdigest()
+
+
+def _scripts(folder: Traversable) -> list[Traversable]:
+    return sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
