@@ -47,18 +47,18 @@ install: $(VENV)/.user
 
 .PHONY: demo
 demo: $(VENV)/.user
-	$(BIN)/classrel ingest $(DEMO_MODELS) --db $(DB)
+	$(BIN)/classrel ingest $(DEMO_MODELS) --db "$(DB)"
 	@for model in $(DEMO_MODELS); do \
-	  $(BIN)/classrel similar '$(DEMO_CLASS)' -k 25 -m $$model --db $(DB) || exit 1; done
-	$(BIN)/classrel similar '$(DEMO_CLASS)' -k 10 --db $(DB)
+	  $(BIN)/classrel similar '$(DEMO_CLASS)' -k 25 -m $$model --db "$(DB)" || exit 1; done
+	$(BIN)/classrel similar '$(DEMO_CLASS)' -k 10 --db "$(DB)"
 
 .PHONY: ingest
 ingest: $(VENV)/.user
-	$(BIN)/classrel ingest $(MODEL) --db $(DB) $(ARGS)
+	$(BIN)/classrel ingest $(MODEL) --db "$(DB)" $(ARGS)
 
 .PHONY: test
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev

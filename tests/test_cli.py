@@ -46,6 +46,8 @@ def as_text(value):
 
 
 def same(got, expected):
+    if isinstance(expected, bool) and isinstance(got, str):
+        return got == str(expected).lower()
     if isinstance(expected, float):
         return np.float32(got) == np.float32(expected)
     return as_text(got) == as_text(expected)

@@ -116,10 +116,7 @@ def write_markdown(rows: DuckDBPyRelation, file: TextIO) -> None:
     """A pipe table, as GitHub and pandoc read it."""
 
     def line(cells: Sequence[Any]) -> str:
-        shown = ("" if cell is None else str(cell) for cell in cells)
-        return (
-            "| " + " | ".join(c.replace("\\", "\\\\").replace("|", "\\|") for c in shown) + " |\n"
-        )
+        return f"| {' | '.join(map(_markdown_cell, cells))} |\n"
 
     file.write(line(rows.columns))
     file.write("|" + " --- |" * len(rows.columns) + "\n")

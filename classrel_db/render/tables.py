@@ -97,17 +97,21 @@ def _one_model(model: str, rows: Sequence[Sequence[Any]], file: TextIO) -> None:
     title = Text(f"{printable(rows[0][1])} in {printable(model)}")
     longest = max((row[5] for row in rows if row[2] > 0), default=1.0)
 
-    def drawn(with_bars: bool, with_distance: bool) -> Table:
+    def drawn(with_bars: bool, with_distance: bool, with_labels: bool = True) -> Table:
         table = _table(title)
         table.add_column("rank", justify="right", no_wrap=True)
-        table.add_column("class", overflow="fold")
+        table.add_column("class", overflow="fold", min_width=_ROOM_FOR_LABELS)
         table.add_column("cosine", justify="right", no_wrap=True)
         if with_bars:
             table.add_column("", no_wrap=True)
         if with_distance:
             table.add_column("euclidean", justify="right", no_wrap=True)
         for _, _, rank, neighbor, _, cosine, euclidean in rows:
-            cells: list[str | Text] = [str(rank), Text(printable(neighbor)), f"{cosine:.4f}"]
+            cells: list[str | Text] = [
+                str(rank),
+                Text(printable(neighbor) if with_labels else ""),
+                f"{cosine:.4f}",
+            ]
             if with_bars:
                 cells.append(_bar(cosine, longest, file))
             if with_distance:
@@ -117,10 +121,10 @@ def _one_model(model: str, rows: Sequence[Sequence[Any]], file: TextIO) -> None:
 
     # a narrow terminal loses the bars first, then the distance, which the cosine implies
     for parts in ((True, True), (False, True), (False, False)):
-        table = drawn(*parts)
-        if console.measure(table).minimum + _ROOM_FOR_LABELS <= console.width:
+        # labels can be folded, numbers can't
+        if console.measure(drawn(*parts, with_labels=False)).minimum <= console.width:
             break
-    _print(table, console)
+    _print(drawn(*parts), console)
 
 
 def _several_models(by_model: dict[str, list[list[Any]]], file: TextIO) -> None:
@@ -149,7 +153,7 @@ def _several_models(by_model: dict[str, list[list[Any]]], file: TextIO) -> None:
         f"{printable(first[1])} in {len(by_model)} models: rank and cosine among the {k} nearest"
     )
 
-    def drawn(models: Sequence[str], shown: str) -> Table:
+    def drawn(models: Sequence[str], shown: str, with_labels: bool = True) -> Table:
         table = _table(Text(shown))
         table.add_column("class", overflow="fold", min_width=_ROOM_FOR_LABELS)
         table.add_column("in", justify="right", no_wrap=True)
@@ -164,7 +168,7 @@ def _several_models(by_model: dict[str, list[list[Any]]], file: TextIO) -> None:
                 else Text("·", style="dim")
                 for model in models
             ]
-            label = Text(printable(labels[concept]))
+            label = Text(printable(labels[concept]) if with_labels else "")
             table.add_row(label, f"{len(ranks[concept])}/{len(by_model)}", *cells)
         return table
 
@@ -173,7 +177,8 @@ def _several_models(by_model: dict[str, list[list[Any]]], file: TextIO) -> None:
         side_by_side = len(models)
         while (
             side_by_side > 1
-            and console.measure(drawn(models[:side_by_side], "")).minimum > console.width
+            and console.measure(drawn(models[:side_by_side], "", with_labels=False)).minimum
+            > console.width
         ):
             side_by_side -= 1
         now, models = models[:side_by_side], models[side_by_side:]

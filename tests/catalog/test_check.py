@@ -36,7 +36,10 @@ def test_a_sound_database_passes_and_says_what_was_looked_at(database):
     assert all(ok for _, _, ok, _ in found)
     assert {check for _, check, _, _ in found} == {
         "definitions",
+        "strays",
         "counts",
+        "classes",
+        "norms",
         "weights",
         "neighbors",
         "pairs",

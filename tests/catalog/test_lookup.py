@@ -101,7 +101,7 @@ def test_an_unknown_term_of_a_sum_is_named(catalog):
 
 
 def test_a_sum_that_is_nothing_is_refused(catalog):
-    with pytest.raises(ArgumentError, match=r"zero|constant"):
+    with pytest.raises(ArgumentError, match="nothing is left"):
         catalog.similar("tench - tench")
 
 
@@ -158,7 +158,9 @@ def test_a_class_that_only_one_model_knows_is_asked_there(stored, make_head):
     with classrel_db.open(path) as catalog:
         catalog.ingest(str(other.path), labels=other.labels_path)
         assert {row[0] for row in catalog.similar("bird 3").fetchall()} == {"small"}
-        assert {row[0] for row in catalog.similar("3").fetchall()} == {"small", "other"}
+        # an index says something only where it is the same class everywhere
+        with pytest.raises(AmbiguousClassError, match=r'"bird 3".*"fish 3"'):
+            catalog.similar("3")
         with pytest.raises(UnknownClassError, match=r'"bird 3".*other'):
             catalog.similar("bird 3", models=["small", "other"])
         with pytest.raises(UnknownClassError, match="no model knows every class"):

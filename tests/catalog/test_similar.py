@@ -67,7 +67,8 @@ def test_a_small_model_beside_a_large_one_limits_k_by_name(stored, make_head):
     with classrel_db.open(path) as opened:
         opened.ingest(str(large.path), labels=large.labels_path)
         with pytest.raises(ArgumentError, match="small has 10 classes"):
-            opened.similar("species 00", k=20)
+            opened.similar("species 00", k=20, models=["large", "small"])
+        assert len(opened.similar("species 00", k=20).fetchall()) == 9 + 20
         by_model = [row[0] for row in opened.similar("species 00").fetchall()]
         assert by_model == ["small"] * 9 + ["large"] * 25
 

@@ -60,21 +60,24 @@ def test_a_file_that_is_not_duckdb(tmp_path, assert_all_refuse):
 
 def test_a_database_file_that_was_cut_short(stored, assert_all_refuse):
     path = stored(n_classes=200)
-    os.truncate(path, path.stat().st_size // 2)
+    os.truncate(path, 8192)  # less than a header and a block
     assert_all_refuse(path, str(path))
 
 
-def test_an_empty_file(tmp_path, assert_all_refuse):
+def test_an_empty_file_is_no_database_yet(tmp_path, classrel, make_head):
     path = tmp_path / "empty.duckdb"
-    path.touch()
-    assert_all_refuse(path, str(path), "not a DuckDB database")
+    path.touch()  # as mktemp makes it
+    assert_refused(classrel("models", "--db", path), str(path), "no database")
+    head = make_head()
+    assert classrel("ingest", head.path, "--labels", head.labels_path, "--db", path).returncode == 0
+    assert classrel("check", "--db", path).returncode == 0
 
 
 def test_a_database_of_another_program(tmp_path, assert_all_refuse):
     path = tmp_path / "sales.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE TABLE orders (id INTEGER); INSERT INTO orders VALUES (7)")
-    assert_all_refuse(path, "another program", "orders")
+    assert_all_refuse(path, "not one of classrel's", "orders")
     with duckdb.connect(str(path)) as connection:
         assert connection.execute("FROM orders").fetchall() == [(7,)]
 
@@ -83,7 +86,7 @@ def test_a_database_of_another_program_that_happens_to_have_models(tmp_path, ass
     path = tmp_path / "cars.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE TABLE models (name VARCHAR)")
-    assert_all_refuse(path, "another program", "models")
+    assert_all_refuse(path, "not one of classrel's", "models")
 
 
 def test_a_database_of_a_newer_schema(stored, assert_all_refuse):
@@ -167,7 +170,9 @@ def test_a_read_only_file_answers_and_refuses_to_be_written(stored, bound_classr
         answer = bound_classrel(*command, "--db", path)
         assert answer.returncode == 0, answer.stderr
     for command in WRITING:
-        assert_refused(bound_classrel(*command, "--db", path), str(path), "may not be written")
+        assert_refused(
+            bound_classrel(*command, "--db", path), str(path), "may not be read or written"
+        )
     assert digest(path) == before
 
 

@@ -77,7 +77,7 @@ def test_the_file_holds_no_view_or_macro_that_is_not_shipped(connection):
         "WHERE NOT internal UNION SELECT view_name FROM duckdb_views() WHERE NOT internal"
     ).fetchall()
     shipped = {file.name.removesuffix(".sql") for file in query_files()}
-    assert {name for (name,) in made} == {"euclidean", "nearest", "pairwise", *shipped}
+    assert {name for (name,) in made} == {"cosine_of", "euclidean", "nearest", "pairwise", *shipped}
 
 
 OLD_CLIENT = """

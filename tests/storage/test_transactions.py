@@ -220,7 +220,7 @@ def test_on_a_full_disk_the_ingest_fails_clearly_and_the_file_stays_sound(
     tmp_path, make_head, size
 ):
     answer = in_a_small_disk(size, tmp_path, make_head(n_classes=20))
-    assert "the disk under classrel.duckdb is full" in answer.stderr
+    assert re.search(r"the disk under .*classrel\.duckdb is full", answer.stderr)
     assert "ingest: 1\nmodel small check: 0\n" in answer.stdout
     assert ".partial" not in answer.stdout
     assert ".tmp" not in answer.stdout
@@ -247,7 +247,9 @@ def test_two_ingests_at_once_store_both_or_name_who_holds_the_file(tmp_path, mak
     ]  # fmt: skip
     outcomes = [(child.communicate(timeout=60)[1], child.returncode) for child in children]
     for message, code in outcomes:
-        assert code == 0 or "in use by another process" in message, message
+        assert code == 0 or re.search(
+            "in use by another process|another process has made", message
+        ), message
     done = [f"head{i}" for i, (_, code) in enumerate(outcomes) if code == 0]
     assert done
     assert sorted(names(path)) == done
