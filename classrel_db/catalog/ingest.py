@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from classrel_db import maths
+from classrel_db.catalog.background import Background
 from classrel_db.catalog.vectors import nearest_rows
 from classrel_db.errors import ModelExistsError, WeightsError
 from classrel_db.records import Head, Ingested, Progress, Step, StoredModel
@@ -18,7 +19,7 @@ from classrel_db.storage.index import VectorIndex
 from classrel_db.storage.transaction import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from classrel_db.records import Normalization, PairPolicy
     from classrel_db.storage.database import Database
     from classrel_db.storage.index import IndexCache
+
+Neighbors = tuple["NDArray[np.int64]", "NDArray[np.float32]"]
+"""(indices C×k, cosines C×k), nearest first."""
 
 PAIRS_LIMIT = 12_000  # `auto` stores every pair up to this many classes: 72 million pairs, 0.3 GB
 
@@ -91,30 +95,40 @@ def ingest_head(
             return outcome("unchanged", existing.n_pairs)
         database.close()  # while this computes, others may read and write
     unit_rows = maths.unit(normalized.rows)
-    index = VectorIndex.build(unit_rows)
-    neighbors = _neighbors(index, unit_rows, name, progress)
-    with database.writer() as connection:
-        existing = settle(connection)
-        if existing is not None and not replace:
-            return outcome("unchanged", existing.n_pairs)
-        with transaction(connection):
-            if existing is not None:
-                write.delete_model(connection, existing.model_id)
-            model = replaced(model, model_id=write.next_model_id(connection))
-            statistics = {
-                column: getattr(normalized, column) for column in ("mean", "std", "norm", "scale")
-            }
-            write.insert_model(connection, model, normalized.center)
-            write.insert_classes(connection, model.model_id, head.space, head.bias, statistics)
-            write.insert_weights(connection, model.model_id, normalized.rows)
-            write.insert_neighbors(connection, model.model_id, *neighbors)
-            if store_pairs:
-                write.insert_pairs(
-                    connection,
-                    model.model_id,
-                    maths.cosine_blocks(unit_rows),
-                    lambda done: progress(Step(name, "pairs", done, every_pair)),
-                )
+
+    def search(step: Callable[[], None]) -> tuple[VectorIndex, Neighbors]:
+        index = VectorIndex.build(unit_rows)
+        return index, _neighbors(index, unit_rows, name, progress, step)
+
+    # The neighbours are searched while the pairs are written. Without pairs there is nothing to do
+    # meanwhile, and the file is opened for writing only then.
+    with Background(search) as searching:
+        if not store_pairs:
+            searching.result()
+        with database.writer() as connection:
+            existing = settle(connection)
+            if existing is not None and not replace:
+                return outcome("unchanged", existing.n_pairs)
+            with transaction(connection):
+                if existing is not None:
+                    write.delete_model(connection, existing.model_id)
+                model = replaced(model, model_id=write.next_model_id(connection))
+                statistics = {
+                    column: getattr(normalized, column)
+                    for column in ("mean", "std", "norm", "scale")
+                }
+                write.insert_model(connection, model, normalized.center)
+                write.insert_classes(connection, model.model_id, head.space, head.bias, statistics)
+                write.insert_weights(connection, model.model_id, normalized.rows)
+                if store_pairs:
+                    write.insert_pairs(
+                        connection,
+                        model.model_id,
+                        maths.cosine_blocks(unit_rows),
+                        lambda done: progress(Step(name, "pairs", done, every_pair)),
+                    )
+                index, neighbors = searching.result()
+                write.insert_neighbors(connection, model.model_id, *neighbors)
     # After the commit: the index is a cache, and only the database says which heads there are.
     indexes.put(model.rows_sha256, index)
     if existing is not None and existing.rows_sha256 != model.rows_sha256:
@@ -194,14 +208,19 @@ def _differences(
 
 
 def _neighbors(
-    index: VectorIndex, unit_rows: NDArray[np.float64], name: str, progress: Progress
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The stored neighbours of every class: (indices C×k, cosines C×k)."""
+    index: VectorIndex,
+    unit_rows: NDArray[np.float64],
+    name: str,
+    progress: Progress,
+    step: Callable[[], None],
+) -> Neighbors:
+    """The stored neighbours of every class; ``step`` is called before each block of them."""
     n_classes = len(unit_rows)
     k = min(read.STORED_NEIGHBORS, n_classes - 1)
     indices = np.empty((n_classes, k), dtype=np.int64)
     cosines = np.empty((n_classes, k), dtype=np.float32)
     for start in range(0, n_classes, 1024):
+        step()
         block = np.arange(start, min(start + 1024, n_classes))
         queries = unit_rows[block]
         # a class is not its own neighbour

@@ -87,7 +87,7 @@ def exact_neighbors(
     for block in row_blocks(n, n_classes if whole else m * dim):
         if m < k:
             break
-        found = candidates[block]
+        found = np.sort(candidates[block], axis=1)
         if whole:
             exact = np.take_along_axis(queries[block] @ U.T, found, axis=1)
         else:
@@ -114,10 +114,14 @@ def _rank(
     barred: NDArray[np.bool_],
     k: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The ``k`` best of each row by falling cosine, then rising index, the barred ones last."""
-    cosines = np.where(barred, np.float32(-np.inf), _as_cosine(products))
-    order = np.lexsort((indices, -cosines), axis=1)[:, :k]
-    return np.take_along_axis(indices, order, axis=1), np.take_along_axis(cosines, order, axis=1)
+    """The ``k`` best of each row by falling cosine, then rising index, the barred ones last.
+
+    The ``indices`` of a row rise, so a stable sort by cosine alone leaves equals in their order.
+    """
+    falling = -_as_cosine(products)
+    falling[barred] = np.inf
+    order = np.argsort(falling, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(indices, order, axis=1), -np.take_along_axis(falling, order, axis=1)
 
 
 def _as_cosine(product: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import re
-import urllib.error
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
 
 from classrel_db.errors import HeadError, LabelError, SourceError, UnknownModelError
 from classrel_db.records import ZooEntry
@@ -26,9 +23,6 @@ _DEFAULT = "DEFAULT"  # an alias in each of torchvision's enumerations
 
 # torchvision's file names end in the first digits of their SHA-256; torch.hub reads them so too
 _HASH_IN_NAME = re.compile(r"-([a-f0-9]{8,})\.")
-
-# what a download raises when the other side can't be reached or breaks off
-_UNREACHABLE = (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException)
 
 
 class TorchvisionSource:
@@ -127,6 +121,8 @@ def _label_space(weights: Any) -> LabelSpace:
 
 def _cached(url: str) -> Path:
     """Where torch keeps the file of ``url``: TORCH_HOME is honoured."""
+    from urllib.parse import urlparse
+
     import torch
 
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
@@ -141,15 +137,20 @@ def _exists(path: Path) -> bool:
 
 def _download(url: str, path: Path) -> None:
     """Fetch ``url`` with torch's own function, which checks the hash and leaves no partial file."""
+    import http.client
+    import urllib.error
+
     import torch
 
+    # what a download raises when the other side can't be reached or breaks off
+    unreachable = (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException)
     hashed = _HASH_IN_NAME.search(path.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(
             url, str(path), hash_prefix=hashed[1] if hashed else None, progress=False
         )
-    except _UNREACHABLE as error:
+    except unreachable as error:
         raise SourceError(
             f"can't download {url} ({error}); without a network, put that file into {path.parent} "
             f"by hand, or take a model that needs none: {', '.join(PACKAGES)}"

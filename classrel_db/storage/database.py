@@ -134,6 +134,10 @@ class Database:
         )
         # no extension is ever fetched from a network because of what a file or a query says
         connection.execute("SET autoinstall_known_extensions = false")
+        if not read_only:
+            # A commit writes the file itself at once, and not first a log that the close then
+            # writes into the file.
+            connection.execute("SET checkpoint_threshold = '1KB'")
         return connection
 
 

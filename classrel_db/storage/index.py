@@ -89,7 +89,7 @@ class IndexCache:
         """Write the file whole or not at all; a folder that can't be written costs only time."""
         import faiss
 
-        content = faiss.serialize_index(index._index).tobytes()
+        content = faiss.serialize_index(index._index).data  # not copied: it is as large as the head
         try:
             self.folder.mkdir(exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".partial")
@@ -123,7 +123,7 @@ class IndexCache:
 
     def _read(self, key: str, shape: tuple[int, int]) -> VectorIndex | None:
         try:
-            stored = self.path(key).read_bytes()
+            stored = memoryview(self.path(key).read_bytes())
         except OSError:
             return None
         content, digest = stored[:-_DIGEST_BYTES], stored[-_DIGEST_BYTES:]
@@ -136,5 +136,7 @@ class IndexCache:
         return index if index.shape == shape else None
 
 
-def _digest(key: str, content: bytes) -> bytes:
-    return hashlib.sha256(key.encode() + b"\0" + content).digest()
+def _digest(key: str, content: memoryview) -> bytes:
+    digest = hashlib.sha256(key.encode() + b"\0")
+    digest.update(content)
+    return digest.digest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,9 @@ from classrel_db.storage.transaction import transaction
 from classrel_db.version import __version__
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
-
     from duckdb import DuckDBPyConnection
+
+_HERE = Path(__file__).parent
 
 # What DuckDB 1.2 and every later client can open; DuckDB 2.0's own default can't be read by 1.x.
 STORAGE_VERSION = "v1.2.0"
@@ -96,17 +95,15 @@ def altered_definitions(connection: DuckDBPyConnection) -> list[str]:
 
 def definitions() -> list[str]:
     """The views and macros, each a script, in the order in which they build on each other."""
-    views = resources.files("classrel_db.storage") / "views.sql"
+    views = _HERE / "views.sql"
     return [script.read_text("utf-8") for script in (views, *query_files())]
 
 
-def query_files() -> list[Traversable]:
+def query_files() -> list[Path]:
     """The named queries, one .sql file each: beside the package in a checkout, inside a wheel."""
-    package = resources.files("classrel_db")
+    package = _HERE.parent
     folder = package / "queries"
-    if not folder.is_dir():
-        folder = Path(str(package)).parent / "queries"
-    return _scripts(folder)
+    return _scripts(folder if folder.is_dir() else package.parent / "queries")
 
 
 def _version(connection: DuckDBPyConnection, path: Path) -> int:
@@ -141,13 +138,13 @@ def _settings(connection: DuckDBPyConnection) -> dict[str, str]:
     return dict(connection.execute("SELECT key, value FROM main.classrel").fetchall())
 
 
-def _migrations() -> list[Traversable]:
-    return _scripts(resources.files("classrel_db.storage") / "migrations")
+def _migrations() -> list[Path]:
+    return _scripts(_HERE / "migrations")
 
 
 def _digest(scripts: list[str]) -> str:
     return hashlib.sha256("\0".join(scripts).encode()).hexdigest()
 
 
-def _scripts(folder: Traversable) -> list[Traversable]:
-    return sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+def _scripts(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.sql"))
