@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _BAR_WIDTH = 20
 _ROOM_FOR_LABELS = 8
+_LEAST_WIDTH = 60  # on a narrower terminal lines run on: rich would leave whole columns out
 _NO_EDGE = 10_000  # characters a line where the output is no terminal: nothing is cut or wrapped
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -215,8 +216,7 @@ def _table(title: Text | None = None) -> Table:
 
 def _console(file: TextIO) -> Console:
     console = Console(file=file, highlight=False, emoji=False, markup=False)
-    if not console.is_terminal:
-        console.width = _NO_EDGE
+    console.width = max(console.width, _LEAST_WIDTH) if console.is_terminal else _NO_EDGE
     return console
 
 

@@ -107,6 +107,8 @@ def _space(
     ]
     _refuse_duplicates(concepts, labels, where, rows)
     known = tuple(concepts) == imagenet1k().concepts
+    if not known and name == IMAGENET1K:
+        name = f"{IMAGENET1K} (file)"  # the name alone is kept for the real one
     return LabelSpace(IMAGENET1K if known else name, tuple(labels), tuple(concepts))
 
 

@@ -210,3 +210,9 @@ def test_an_unknown_ending_lists_what_is_accepted(written: Written) -> None:
 def test_a_count_that_differs_from_the_rows_gives_both_numbers() -> None:
     with pytest.raises(LabelError, match=r'1,000 labels .*for the 999 rows of "fc.weight"'):
         require_count(imagenet1k(), 999, "fc.weight")
+
+
+def test_a_file_named_imagenet1k_with_other_classes_is_not_taken_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "imagenet1k.txt"
+    path.write_text("finch\nwren\n")
+    assert labels_of(path).name == "imagenet1k (file)"
