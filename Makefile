@@ -62,8 +62,8 @@ test: $(VENV)/.dev
 
 .PHONY: lint
 lint: $(VENV)/.dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check classrel_db tests
+	$(BIN)/ruff format --check classrel_db tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

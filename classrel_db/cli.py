@@ -49,7 +49,8 @@ def main() -> None:
     """Run the command line; an expected error is one line on standard error and exit code 1."""
     try:
         code = app(standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except ClassrelError as error:
         code = _failed(str(error))
     except click.ClickException as error:
@@ -118,15 +119,18 @@ def _show(
 
     output: Path | None = written["output"]
     emit(rows, format_of(written["format"], output), output, draw, spared=catalog.path)
+    if output is not None:
+        _tell(f"wrote {output}")
 
 
 @app.command()
-@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...", type=click.Path())
 @click.option("--name", help="Store it under this name.  [default: from SPEC]")
 @click.option("--head", metavar="KEY", help="The head's tensor in a file, such as fc or fc.weight.")
 @click.option(
     "--labels",
     metavar="FILE",
+    type=click.Path(),
     help="The labels of a file's rows: txt (one a line), csv (columns label and concept), json (a "
     "list or id2label), or the name imagenet1k.",
 )
@@ -238,7 +242,7 @@ def remove(model: str, db: Path | None) -> None:
     "--model", "-m", multiple=True, help="Ask this model; may be repeated.  [default: all]"
 )
 @click.option("-k", type=int, help="How many neighbours.  [default: 25, or all there are]")
-@click.option("--self", "include_self", is_flag=True, help="Show the class itself at rank 0.")
+@click.option("--self", "include_self", is_flag=True, help="Show the class itself too, at rank 0.")
 @_reading
 def similar(
     query: str,
@@ -276,9 +280,11 @@ def check(db: Path | None, **written: Any) -> None:
     with _catalog(db) as catalog:
         rows = catalog.check()
         _show(catalog, rows, written, "findings")
-        failed = rows.filter("NOT ok").shape[0]
+        results = rows.project("ok").fetchall()
+    failed = results.count((False,))
     if failed:
-        raise ClassrelError(f"{failed} of the checks failed")
+        raise ClassrelError(f"{failed} of {len(results)} checks failed")
+    _tell(f"all {len(results)} checks passed")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@
         ├── MissingDatabaseError  there is no such file yet
         ├── LockedDatabaseError   another process holds it
         └── SchemaError           it was written by a newer classrel, or it is not classrel's
+            └── OldSchemaError    it was written by an older classrel; the next ingest upgrades it
 
 A message says what was received, what is accepted and what to do, in that order, and carries no
 traceback to the user: the command line prints it after ``error:`` and exits with 1.
@@ -79,3 +80,7 @@ class LockedDatabaseError(DatabaseError):
 
 class SchemaError(DatabaseError):
     """The file was written by a newer classrel, or it is another program's database."""
+
+
+class OldSchemaError(SchemaError):
+    """The file was written by an older classrel; the next ingest upgrades it."""

@@ -20,10 +20,12 @@ def closest(word: str, choices: Sequence[str], limit: int = 3) -> list[str]:
         choices,
         scorer=fuzz.WRatio,
         processor=utils.default_process,
-        limit=limit,
+        limit=4 * limit,
         score_cutoff=_WORTH_NAMING,
     )
-    return [choice for choice, _score, _index in found]
+    # WRatio finds parts too, and gives them all the same score: the whole decides between them
+    found.sort(key=lambda each: (each[1], fuzz.ratio(word.lower(), each[0].lower())), reverse=True)
+    return [choice for choice, _score, _index in found[:limit]]
 
 
 def did_you_mean(word: str, choices: Sequence[str]) -> str:

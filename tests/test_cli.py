@@ -215,7 +215,7 @@ def test_a_check_that_fails_shows_the_finding_and_exits_with_1(stored, classrel)
     answer = classrel("check", "--db", path)
     assert answer.returncode == 1
     assert "FAILED" in answer.stdout
-    assert answer.stderr == "error: 1 of the checks failed\n"
+    assert answer.stderr == "error: 1 of 9 checks failed\n"
 
 
 def test_the_database_is_named_by_option_or_environment(stored, classrel, monkeypatch, tmp_path):

@@ -130,6 +130,10 @@ class Catalog:
             raise ArgumentError(
                 f"one name ({quoted(str(name))}) for {len(texts)} models; ingest them one by one"
             )
+        if labels is not None and not isinstance(labels, str | os.PathLike):
+            raise ArgumentError(
+                "labels are a file (txt, csv, json) or the name imagenet1k; an .npz file can hold them"
+            )
         # all of them before the first is read: a misspelt name should not wait for a download
         located = [sources.locate(text) for text in texts]
         names = [require_name(place.name if name is None else name) for place in located]
@@ -154,14 +158,25 @@ class Catalog:
             )
 
             def reading(done: int, total: int, model: str = model) -> None:
-                tell(Step(model, "read", done, total))
+                try:
+                    tell(Step(model, "read", done, total))
+                except Exception as error:
+                    raise _CallbackError from error
 
             if sources.to_fetch(place) is not None:
                 tell(Step(model, "download", 0, 0))
+            try:
+                raw = sources.load(place, options, reading)
+            except Exception as error:
+                # the caller's own error, which a reader may have taken for one of the file's
+                own = _callback_error(error)
+                if own is not None:
+                    raise own from None
+                raise
             answer = ingest_head(
                 self._database,
                 self._indexes,
-                sources.load(place, options, reading),
+                raw,
                 model,
                 normalization=normalize,
                 pairs=pairs,
@@ -322,6 +337,16 @@ class Catalog:
             known = _Known(generation, self._database, lambda: self._indexes)
             self._known = known
         return known
+
+
+class _CallbackError(Exception):
+    """Carries what a progress callback raised through the readers of files."""
+
+
+def _callback_error(error: BaseException | None) -> BaseException | None:
+    while error is not None and not isinstance(error, _CallbackError):
+        error = error.__cause__
+    return None if error is None else error.__cause__
 
 
 class _Known:

@@ -41,9 +41,11 @@ class Background(Generic[T]):
         self._stop.set()
         self._thread.join()
 
-    def result(self) -> T:
-        """What ``work`` returned, or the error it raised."""
-        self._thread.join()
+    def result(self, while_waiting: Callable[[], None]) -> T:
+        """What ``work`` returned, or the error it raised; the caller's thread looks on."""
+        while self._thread.is_alive():
+            self._thread.join(timeout=0.1)
+            while_waiting()
         if self._error is not None:
             raise self._error
         return self._result[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import replace as replaced
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +12,7 @@ import numpy as np
 from classrel_db import maths
 from classrel_db.catalog.background import Background
 from classrel_db.catalog.vectors import nearest_rows
-from classrel_db.errors import ModelExistsError, WeightsError
+from classrel_db.errors import MissingDatabaseError, ModelExistsError, OldSchemaError, WeightsError
 from classrel_db.records import Head, Ingested, Progress, Step, StoredModel
 from classrel_db.spelling import quoted
 from classrel_db.storage import read, write
@@ -90,21 +91,37 @@ def ingest_head(
         return existing
 
     if database.exists():
-        existing = settle(database.reader())
+        existing = None
+        with suppress(MissingDatabaseError, OldSchemaError):  # which writing will put right
+            existing = settle(database.reader())
         if existing is not None and not replace:
             return outcome("unchanged", existing.n_pairs)
         database.close()  # while this computes, others may read and write
     unit_rows = maths.unit(normalized.rows)
 
+    searched = 0
+
     def search(step: Callable[[], None]) -> tuple[VectorIndex, Neighbors]:
+        def done(classes: int) -> None:
+            nonlocal searched
+            searched = classes
+            step()
+
         index = VectorIndex.build(unit_rows)
-        return index, _neighbors(index, unit_rows, name, progress, step)
+        return index, _neighbors(index, unit_rows, done)
+
+    def tell_searched() -> None:
+        progress(Step(name, "neighbors", searched, n_classes))
+
+    def tell_paired(pairs_done: int) -> None:
+        progress(Step(name, "pairs", pairs_done, every_pair))
+        tell_searched()
 
     # The neighbours are searched while the pairs are written. Without pairs there is nothing to do
     # meanwhile, and the file is opened for writing only then.
     with Background(search) as searching:
         if not store_pairs:
-            searching.result()
+            searching.result(tell_searched)
         with database.writer() as connection:
             existing = settle(connection)
             if existing is not None and not replace:
@@ -125,9 +142,9 @@ def ingest_head(
                         connection,
                         model.model_id,
                         maths.cosine_blocks(unit_rows),
-                        lambda done: progress(Step(name, "pairs", done, every_pair)),
+                        tell_paired,
                     )
-                index, neighbors = searching.result()
+                index, neighbors = searching.result(tell_searched)
                 write.insert_neighbors(connection, model.model_id, *neighbors)
     # After the commit: the index is a cache, and only the database says which heads there are.
     indexes.put(model.rows_sha256, index)
@@ -208,24 +225,19 @@ def _differences(
 
 
 def _neighbors(
-    index: VectorIndex,
-    unit_rows: NDArray[np.float64],
-    name: str,
-    progress: Progress,
-    step: Callable[[], None],
+    index: VectorIndex, unit_rows: NDArray[np.float64], done: Callable[[int], None]
 ) -> Neighbors:
-    """The stored neighbours of every class; ``step`` is called before each block of them."""
+    """The stored neighbours of every class; ``done`` is told how many classes have theirs."""
     n_classes = len(unit_rows)
     k = min(read.STORED_NEIGHBORS, n_classes - 1)
     indices = np.empty((n_classes, k), dtype=np.int64)
     cosines = np.empty((n_classes, k), dtype=np.float32)
     for start in range(0, n_classes, 1024):
-        step()
         block = np.arange(start, min(start + 1024, n_classes))
         queries = unit_rows[block]
         # a class is not its own neighbour
         indices[block], cosines[block] = nearest_rows(
             index, unit_rows, queries, k, barred=block[:, None]
         )
-        progress(Step(name, "neighbors", int(block[-1]) + 1, n_classes))
+        done(int(block[-1]) + 1)
     return indices, cosines

@@ -80,17 +80,37 @@ class Lookup:
             candidates = self._by_part(query, models)
         if not candidates:
             raise self._unknown(query, models)
-        found = {candidate.model_id: candidate for candidate in candidates}
         ids = {c.concept for c in candidates if c.has_id}
-        labels_of_ids = {c.label.casefold() for c in candidates if c.has_id}
-        plain = {c.concept for c in candidates if not c.has_id} - labels_of_ids
-        if len(ids) + len(plain) > 1 or len(found) < len(candidates):
-            raise self._ambiguous(query, candidates, models)
-        others = [model.model_id for model in models if model.model_id not in found]
-        for concept in ids or plain:
-            same = read.stored_classes(self._database.reader(), others, concept)
-            found |= {candidate.model_id: candidate for candidate in same}
+        labels_of_ids = {_folded(c.label) for c in candidates if c.has_id}
+        plain = {_folded(c.label) for c in candidates if not c.has_id} - labels_of_ids
+        family = candidates
+        if len(ids) + len(plain) == 1:
+            family = self._family(candidates, models)
+        found = {candidate.model_id: candidate for candidate in family}
+        ids = {c.concept for c in family if c.has_id}
+        if len(ids) + (not ids and len(plain)) > 1 or len(found) < len(family):
+            raise self._ambiguous(query, family, models)
         return found
+
+    def _family(
+        self, candidates: Sequence[StoredClass], models: Sequence[StoredModel]
+    ) -> list[StoredClass]:
+        """These classes and, in the other models, those of the same concept.
+
+        That is a class of the same id, whatever its label; and a class of the same label, where one
+        of the two has no id.
+        """
+        family = list(candidates)
+        while True:
+            known = {candidate.model_id for candidate in family}
+            rest = [model.model_id for model in models if model.model_id not in known]
+            ids = {c.concept for c in family if c.has_id}
+            labels = {_folded(c.label) for c in family}
+            related = read.stored_classes(self._database.reader(), rest, list(ids), list(labels))
+            more = [c for c in related if c.concept in ids or not (c.has_id and ids)]
+            if not more:
+                return family
+            family += more
 
     def _outright(self, query: str | int, models: Sequence[StoredModel]) -> list[StoredClass]:
         rows = read.named_classes(
@@ -131,14 +151,15 @@ class Lookup:
         ]
         more = len(distinct) - len(shown)
         return AmbiguousClassError(
-            f"{quoted(str(query))} could be {len(candidates)} classes {_where(models)}: "
+            f"{quoted(str(query))} could be {len(distinct)} classes {_where(models)}: "
             f"{', '.join(shown)}{f' and {more} more' if more > 0 else ''}; give a whole label, the "
             "concept, or one model"
         )
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", text).casefold()
+    """As DuckDB folds a label in ``read``: composed, in lower case."""
+    return unicodedata.normalize("NFC", text).lower()
 
 
 def _where(models: Sequence[StoredModel]) -> str:

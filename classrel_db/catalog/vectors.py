@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,7 @@ class VectorSearch:
         self._database = database
         self._indexes = indexes
         self._heads: dict[int, _Loaded] = {}
+        self._lock = threading.Lock()
 
     def near_sum(
         self,
@@ -122,6 +124,10 @@ class VectorSearch:
         return arrays.Answer(model, indices, cosines, distances)
 
     def _load(self, model: StoredModel) -> _Loaded:
+        with self._lock:
+            return self._loaded(model)
+
+    def _loaded(self, model: StoredModel) -> _Loaded:
         if model.model_id not in self._heads:
             connection = self._database.reader()
             unit_rows = maths.unit(arrays.rows(connection, model))

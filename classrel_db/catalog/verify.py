@@ -131,14 +131,21 @@ def _neighbors(
         there = cosines[listed[class_idx]]
         # another order is right only among equals
         worst = max(worst, _largest(there - stored[class_idx]), _largest(there - cosines[order]))
-    if not np.isfinite(stored).all() or np.abs(stored).max() > 1:
+    if not (np.abs(stored) <= 1).all():
         raise ValueError("a stored cosine is no number from -1 to 1")
+    if (np.diff(stored, axis=1) > 0).any() or (listed == np.arange(len(listed))[:, None]).any():
+        raise ValueError("the neighbours of a class are out of order, or it is its own")
     return _within(worst, _COSINE_TOLERANCE, f"{len(sample)} classes computed anew")
 
 
 def _pairs(
     connection: DuckDBPyConnection, model: StoredModel, unit_rows: NDArray[np.float64]
 ) -> str:
+    faulty = read.faulty_pairs(connection, model)
+    if faulty:
+        raise ValueError(
+            f"{faulty:,} pairs are not of two classes a < b with a cosine from -1 to 1"
+        )
     worst = 0.0
     sample = _sample(model)
     for class_idx in sample:

@@ -49,7 +49,7 @@ def format_of(chosen: Format | None, output: Path | None) -> str:
         raise ArgumentError(f"--format {chosen} and a .parquet file; leave --format out")
     if chosen is not None:
         return chosen
-    if output is None:
+    if output is None or str(output) in {"-", "/dev/stdout"}:
         return "table"
     if ending not in _ENDINGS:
         raise ArgumentError(
@@ -71,6 +71,8 @@ def emit(
     A file is written whole or not at all, and ``spared``, the database that the rows are from, not
     at all. Raises ArgumentError where the output can't be written.
     """
+    if output is not None and str(output) in {"-", "/dev/stdout"}:
+        output = None
     if output is not None and spared is not None and _same_file(output, spared):
         raise ArgumentError(f"{output} is the database itself; write to another file")
     if format == "parquet" and output is not None:
@@ -167,13 +169,13 @@ def _replacing(output: Path) -> Iterator[Path]:
 
     A device or a pipe is written to as it is.
     """
-    target = Path(os.path.realpath(output))  # a link stays, what it leads to is replaced
-    if target.exists() and not target.is_file():
-        if target.is_dir():
-            raise ArgumentError(f"can't write {output}: it is a folder")
+    if output.is_dir():
+        raise ArgumentError(f"can't write {output}: it is a folder")
+    if output.is_relative_to("/dev") or (output.exists() and not output.is_file()):
         with _explained(output):
-            yield target
+            yield output
         return
+    target = Path(os.path.realpath(output))  # a link stays, what it leads to is replaced
     with _explained(output):
         handle, name = tempfile.mkstemp(
             dir=target.parent, prefix=f".{target.name}.", suffix=".partial"

@@ -77,7 +77,7 @@ def _plain(
     title: Text | None,
     file: TextIO,
 ) -> None:
-    table = _table(title)
+    table = _table()
     for number, (name, kind) in enumerate(zip(columns, types, strict=True)):
         right = _is_number(kind)
         # what does not fit goes on in the next line: a name cut short can't be typed
@@ -90,7 +90,7 @@ def _plain(
         )
     for row in rows:
         table.add_row(*[Text(_shown(value)) for value in row])
-    _print(table, _console(file))
+    _print(table, _console(file), title)
 
 
 def _one_model(model: str, rows: Sequence[Sequence[Any]], file: TextIO) -> None:
@@ -99,7 +99,7 @@ def _one_model(model: str, rows: Sequence[Sequence[Any]], file: TextIO) -> None:
     longest = max((row[5] for row in rows if row[2] > 0), default=1.0)
 
     def drawn(with_bars: bool, with_distance: bool, with_labels: bool = True) -> Table:
-        table = _table(title)
+        table = _table()
         table.add_column("rank", justify="right", no_wrap=True)
         table.add_column("class", overflow="fold", min_width=_ROOM_FOR_LABELS)
         table.add_column("cosine", justify="right", no_wrap=True)
@@ -123,9 +123,9 @@ def _one_model(model: str, rows: Sequence[Sequence[Any]], file: TextIO) -> None:
     # a narrow terminal loses the bars first, then the distance, which the cosine implies
     for parts in ((True, True), (False, True), (False, False)):
         # labels can be folded, numbers can't
-        if console.measure(drawn(*parts, with_labels=False)).minimum <= console.width:
+        if _least_width(drawn(*parts, with_labels=False), console) <= console.width:
             break
-    _print(drawn(*parts), console)
+    _print(drawn(*parts), console, title)
 
 
 def _several_models(by_model: dict[str, list[list[Any]]], file: TextIO) -> None:
@@ -137,11 +137,18 @@ def _several_models(by_model: dict[str, list[list[Any]]], file: TextIO) -> None:
     k = max(row[2] for rows in by_model.values() for row in rows)
     ranks: dict[str, dict[str, Sequence[Any]]] = {}
     labels: dict[str, str] = {}
+    # The concept tells that two models mean the same class; one without an id of its own goes with
+    # the id that another model gives to its label.
+    ids: dict[str, set[str]] = {}
+    for row in (row for rows in by_model.values() for row in rows):
+        if row[4] != row[3].casefold():
+            ids.setdefault(row[3].casefold(), set()).add(row[4])
     for model, rows in by_model.items():
         for row in rows:
-            # the concept tells that two models mean the same class
-            ranks.setdefault(row[4], {})[model] = row
-            labels.setdefault(row[4], row[3])
+            named = ids.get(row[4], set())
+            concept = next(iter(named)) if len(named) == 1 else row[4]
+            ranks.setdefault(concept, {})[model] = row
+            labels.setdefault(concept, row[3])
 
     def mean_rank(concept: str) -> float:
         # not among the k nearest counts as the place behind them
@@ -154,8 +161,8 @@ def _several_models(by_model: dict[str, list[list[Any]]], file: TextIO) -> None:
         f"{printable(first[1])} in {len(by_model)} models: rank and cosine among the {k} nearest"
     )
 
-    def drawn(models: Sequence[str], shown: str, with_labels: bool = True) -> Table:
-        table = _table(Text(shown))
+    def drawn(models: Sequence[str], with_labels: bool = True) -> Table:
+        table = _table()
         table.add_column("class", overflow="fold", min_width=_ROOM_FOR_LABELS)
         table.add_column("in", justify="right", no_wrap=True)
         for model in models:
@@ -178,13 +185,13 @@ def _several_models(by_model: dict[str, list[list[Any]]], file: TextIO) -> None:
         side_by_side = len(models)
         while (
             side_by_side > 1
-            and console.measure(drawn(models[:side_by_side], "", with_labels=False)).minimum
+            and _least_width(drawn(models[:side_by_side], with_labels=False), console)
             > console.width
         ):
             side_by_side -= 1
         now, models = models[:side_by_side], models[side_by_side:]
         part = "" if len(now) == len(by_model) else f" ({', '.join(map(printable, now))})"
-        _print(drawn(now, heading + part), console)
+        _print(drawn(now), console, Text(heading + part))
 
 
 def _rank_cell(row: Sequence[Any], k: int) -> Text:
@@ -203,15 +210,13 @@ def _bar(cosine: float, longest: float, file: TextIO) -> Text:
     return Text(("█" * whole + _EIGHTHS[eighths]).rstrip(), style="cyan")
 
 
-def _table(title: Text | None = None) -> Table:
-    return Table(
-        box=box.SIMPLE_HEAD,
-        collapse_padding=True,
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        pad_edge=False,
-    )
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+
+
+def _least_width(table: Table, console: Console) -> int:
+    """The characters a line that a table needs, without regard to the terminal's edge."""
+    return console.measure(table, options=console.options.update(width=_NO_EDGE)).minimum
 
 
 def _console(file: TextIO) -> Console:
@@ -220,13 +225,11 @@ def _console(file: TextIO) -> Console:
     return console
 
 
-def _print(table: Table, console: Console) -> None:
-    if console.width == _NO_EDGE:  # or rich would fill the title's line with blanks
-        console.width = console.measure(table).maximum
-        console.print(table)
-        console.width = _NO_EDGE
-    else:
-        console.print(table)
+def _print(table: Table, console: Console, title: Text | None = None) -> None:
+    if title is not None:
+        title.stylize("bold")
+        console.print(title, soft_wrap=console.width == _NO_EDGE)
+    console.print(table)
 
 
 def _is_number(kind: object) -> bool:

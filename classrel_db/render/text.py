@@ -20,5 +20,5 @@ def printable(text: object) -> str:
 
 
 def megabytes(count: float) -> str:
-    """A number of bytes as megabytes, 10⁶ bytes each."""
-    return f"{count / 1e6:,.1f} MB"
+    """A number of bytes as megabytes, 10⁶ bytes each, or kilobytes where it is small."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
+import tempfile
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from duckdb import DuckDBPyConnection
+
+
+# What file systems without hard links (exFAT, some network shares) answer.
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 class Database:
@@ -86,18 +92,10 @@ class Database:
                     yield connection
                 return
             target = Path(os.path.realpath(self.path))
-            if not target.parent.is_dir():
-                raise DatabaseError(
-                    f"there is no folder {target.parent} to hold {target.name}; make it first"
-                )
-            fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
-            try:
+            with _workplace(target) as fresh:
                 with self._writing(fresh) as connection:
                     yield connection
                 _take_place(fresh, target)
-            finally:
-                for suffix in ("", ".wal"):
-                    Path(f"{fresh}{suffix}").unlink(missing_ok=True)
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[DuckDBPyConnection]:
@@ -141,13 +139,59 @@ class Database:
         return connection
 
 
+@contextmanager
+def _workplace(target: Path) -> Iterator[Path]:
+    """A path of the same name in a folder of its own beside ``target``, gone in the end.
+
+    Raises DatabaseError where ``target`` can't be made.
+    """
+    if not target.parent.is_dir():
+        raise DatabaseError(
+            f"there is no folder {target.parent} to hold {target.name}; make it first"
+        )
+    log = Path(f"{target}.wal")
+    if log.exists():
+        raise DatabaseError(
+            f"{log} is the log of a database that is no longer there, and would spoil a new one; "
+            "move it away, or put its database back"
+        )
+    for leftover in target.parent.glob(f".{target.name}.*.new"):
+        _sweep(leftover, target.name)
+    folder = Path(
+        tempfile.mkdtemp(prefix=f".{target.name}.{os.getpid()}.", suffix=".new", dir=target.parent)
+    )
+    try:
+        yield folder / target.name
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(leftover: Path, name: str) -> None:
+    """Remove what a killed process left, but nothing that a living one works on."""
+    pid = leftover.name.removeprefix(f".{name}.").split(".")[0]
+    try:
+        if int(pid) == os.getpid():
+            return
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        shutil.rmtree(leftover, ignore_errors=True)
+    except (ValueError, OSError):
+        return  # not one of ours, or of a process that we may not ask about
+
+
 def _take_place(fresh: Path, target: Path) -> None:
     """Give a new database its name. Raises LockedDatabaseError where another has just taken it."""
     if target.exists() and target.stat().st_size == 0:  # such as mktemp makes
         fresh.replace(target)
         return
     try:
-        os.link(fresh, target)  # unlike a rename, it never replaces what another process has made
+        try:
+            os.link(fresh, target)  # unlike a rename, it never replaces what another has made
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL))
+            fresh.replace(target)
     except FileExistsError as error:
         raise LockedDatabaseError(
             f"another process has made {target} in the meantime; nothing was stored, run this again"

@@ -100,16 +100,31 @@ def named_classes(
 
 
 def stored_classes(
-    connection: DuckDBPyConnection, model_ids: Sequence[int], concept: str | None = None
+    connection: DuckDBPyConnection,
+    model_ids: Sequence[int],
+    concepts: Sequence[str] | None = None,
+    labels: Sequence[str] = (),
 ) -> list[StoredClass]:
-    """The classes of these models, or those of one concept, by model and index."""
+    """The classes of these models, by model and index.
+
+    Where ``concepts`` are given: only those of these concepts, or of these ``labels`` (in NFC and
+    lower case).
+    """
     rows = connection.execute(
         f"""
         SELECT {_CLASS} FROM classes
-        WHERE list_contains($ids, model_id) AND ($concept IS NULL OR concept = $concept)
+        WHERE list_contains($ids, model_id) AND (
+            $concepts IS NULL
+            OR list_contains($concepts::VARCHAR[], concept)
+            OR list_contains($labels::VARCHAR[], lower(nfc_normalize(label)))
+        )
         ORDER BY model_id, class_idx
         """,  # noqa: S608
-        {"ids": list(model_ids), "concept": concept},
+        {
+            "ids": list(model_ids),
+            "concepts": None if concepts is None else list(concepts),
+            "labels": list(labels),
+        },
     ).fetchall()
     return [StoredClass(*row) for row in rows]
 
@@ -193,3 +208,15 @@ def rows_without_model(connection: DuckDBPyConnection) -> list[str]:
         if count:
             found.append(f"{count:,} rows of {table} belong to no model")
     return found
+
+
+def faulty_pairs(connection: DuckDBPyConnection, model: StoredModel) -> int:
+    """How many pairs of a model are not of two of its classes, a < b, with a cosine in [-1, 1]."""
+    ((count,),) = connection.execute(
+        """
+        SELECT count(*) FROM pairs
+        WHERE model_id = $id AND NOT (0 <= a AND a < b AND b < $n AND abs(cosine) <= 1)
+        """,
+        {"id": model.model_id, "n": model.n_classes},
+    ).fetchall()
+    return int(count)

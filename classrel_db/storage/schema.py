@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from classrel_db.errors import MissingDatabaseError, SchemaError
+from classrel_db.errors import MissingDatabaseError, OldSchemaError, SchemaError
 from classrel_db.storage.transaction import transaction
 from classrel_db.version import __version__
 
@@ -49,7 +49,7 @@ def require_schema(connection: DuckDBPyConnection, path: Path) -> None:
     if version > newest:
         raise _too_new(path, version)
     if version < newest:
-        raise SchemaError(
+        raise OldSchemaError(
             f"{path} has schema {version}, this classrel reads schema {newest}; any "
             "`classrel ingest` into it upgrades it"
         )

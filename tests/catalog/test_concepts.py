@@ -46,10 +46,21 @@ def test_a_class_without_an_id_is_the_same_as_its_label(birds):
     assert found == {("english", "crane"), ("german", "Kranich"), ("plain", "crane")}
 
 
+@pytest.mark.parametrize("query", ["crane", "Crane", "grus", "kranich", "Kran"])
+def test_a_class_is_the_same_however_it_is_asked_for(birds, query):
+    found = focal(birds.similar(query, models=["english", "german", "plain"]))
+    assert found == {("english", "crane"), ("german", "Kranich"), ("plain", "crane")}
+
+
 def test_two_concepts_under_one_label_are_ambiguous_and_both_named(birds):
     with pytest.raises(AmbiguousClassError, match=r"grus.*english.*hoist.*machines"):
         birds.similar("crane")
-    assert focal(birds.similar("grus")) == {("english", "crane"), ("german", "Kranich")}
+    # an id is one concept; the class without an id goes with its label
+    assert focal(birds.similar("grus")) == {
+        ("english", "crane"),
+        ("german", "Kranich"),
+        ("plain", "crane"),
+    }
 
 
 def test_an_index_is_one_class_only_where_the_label_space_is_one(birds):
