@@ -92,7 +92,7 @@ class Database:
                     yield connection
                 return
             target = Path(os.path.realpath(self.path))
-            with _workplace(target) as fresh:
+            with _built_beside(target) as fresh:
                 with self._writing(fresh) as connection:
                     yield connection
                 _take_place(fresh, target)
@@ -140,7 +140,7 @@ class Database:
 
 
 @contextmanager
-def _workplace(target: Path) -> Iterator[Path]:
+def _built_beside(target: Path) -> Iterator[Path]:
     """A path of the same name in a folder of its own beside ``target``, gone in the end.
 
     Raises DatabaseError where ``target`` can't be made.
