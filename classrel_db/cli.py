@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from classrel_db.errors import ClassrelError
-from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES, Normalization, PairPolicy
+from classrel_db.records import FORMATS, NORMALIZATIONS, PAIR_POLICIES, Normalization, PairPolicy
 from classrel_db.version import __version__
 
 if TYPE_CHECKING:
@@ -27,13 +27,12 @@ if TYPE_CHECKING:
 # not readable: a file that can't be read is our message to give
 _FILE = click.Path(path_type=Path, readable=False)
 _INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C ended
-_FORMATS = ("table", "json", "csv", "markdown")
 
 _database = click.option(
     "--db", type=_FILE, help="The database file.  [default: $CLASSREL_DB, else classrel.duckdb]"
 )
 _format = click.option(
-    "--format", "-f", type=click.Choice(_FORMATS), help="How to write the rows.  [default: table]"
+    "--format", "-f", type=click.Choice(FORMATS), help="How to write the rows.  [default: table]"
 )
 _output = click.option(
     "--output", "-o", type=_FILE, help="Write to a file: .csv, .json, .md, .parquet or .txt."
@@ -58,13 +57,11 @@ def main() -> None:
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         code = _INTERRUPTED
-    except BrokenPipeError:
-        # whoever read has had enough; Python would complain when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
     except OSError as error:
-        code = _failed(f"can't go on: {error}")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # a broken pipe is a reader who has had enough
+        code = 1 if isinstance(error, BrokenPipeError) else _failed(f"can't go on: {error}")
+        if sys.stdout is not None:  # or Python would complain when it flushes at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         # a relation is read while it is rendered, past the storage layer's own translation
         if str(error) == "Query interrupted":

@@ -21,6 +21,9 @@ NORMALIZATIONS: tuple[Normalization, ...] = ("standardize", "center", "none")
 PairPolicy = Literal["auto", "all", "none"]
 PAIR_POLICIES: tuple[PairPolicy, ...] = ("auto", "all", "none")
 
+Format = Literal["table", "json", "csv", "markdown"]
+FORMATS: tuple[Format, ...] = ("table", "json", "csv", "markdown")
+
 Stage = Literal["download", "read", "pairs", "neighbors"]
 
 

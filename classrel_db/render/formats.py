@@ -17,7 +17,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from classrel_db.errors import ArgumentError
 from classrel_db.spelling import quoted
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyRelation
 
-Format = Literal["table", "json", "csv", "markdown"]
-FORMATS: tuple[Format, ...] = ("table", "json", "csv", "markdown")
+    from classrel_db.records import Format
 
 _ENDINGS = {
     ".csv": "csv",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,19 +62,16 @@ def upgrade(connection: DuckDBPyConnection, path: Path) -> None:
     version, migrations = _version(connection, path), _migrations()
     if version > len(migrations):
         raise _too_new(path, version)
-    scripts = definitions()
-    settings = {"schema": str(len(migrations)), "definitions": _digest(scripts)}
-    if version and _settings(connection) == settings:
-        return
     with transaction(connection):
         for migration in migrations[version:]:
             connection.execute(migration.read_text("utf-8"))
-        for script in scripts:
+        # each time, not only after an upgrade: whoever holds the file may have changed or dropped one
+        for script in definitions():
             connection.execute(script)
-        connection.execute("CREATE TABLE IF NOT EXISTS classrel (key VARCHAR, value VARCHAR)")
-        connection.execute("DELETE FROM classrel")
-        for item in settings.items():
-            connection.execute("INSERT INTO classrel VALUES (?, ?)", list(item))
+        if version < len(migrations):
+            connection.execute("CREATE TABLE IF NOT EXISTS classrel (key VARCHAR, value VARCHAR)")
+            connection.execute("DELETE FROM classrel")
+            connection.execute("INSERT INTO classrel VALUES ('schema', ?)", [str(len(migrations))])
 
 
 def altered_definitions(connection: DuckDBPyConnection) -> list[str]:
@@ -140,10 +136,6 @@ def _settings(connection: DuckDBPyConnection) -> dict[str, str]:
 
 def _migrations() -> list[Path]:
     return _scripts(_HERE / "migrations")
-
-
-def _digest(scripts: list[str]) -> str:
-    return hashlib.sha256("\0".join(scripts).encode()).hexdigest()
 
 
 def _scripts(folder: Path) -> list[Path]:

@@ -214,9 +214,12 @@ def test_changed_views_are_reported_and_renewed_by_the_next_write(stored, make_h
     path = stored()
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE OR REPLACE VIEW nearest AS SELECT 1 AS model")
-        connection.execute("UPDATE classrel SET value = 'older' WHERE key = 'definitions'")
+        connection.execute("DROP VIEW pairwise")
+        connection.execute("CREATE OR REPLACE MACRO neighbors(a) AS TABLE SELECT a AS model")
     (definitions, *_) = json_of_check(path)
     assert (definitions["check"], definitions["ok"]) == ("definitions", False)
+    for name in ("view nearest", "view pairwise", "macro neighbors"):
+        assert name in definitions["detail"]
     second = make_head(name="second", seed=4)
     with classrel_db.open(path) as catalog:
         catalog.ingest(str(second.path), labels=second.labels_path)
