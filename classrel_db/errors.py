@@ -11,6 +11,8 @@
     ├── LabelError                the labels don't fit the head or are no labels
     ├── WeightsError              the weights can't be compared: NaN, Inf, constant row, one class
     ├── ModelExistsError          other weights or labels are stored under that name
+    ├── StatementError            SQL that can't be run; the message shows the place
+    ├── QueryFileError            a file of a named query is not in order; the message names the line
     └── DatabaseError             the database file can't be used
         ├── MissingDatabaseError  there is no such file yet
         ├── LockedDatabaseError   another process holds it
@@ -64,6 +66,14 @@ class WeightsError(ClassrelError):
 
 class ModelExistsError(ClassrelError):
     """Other weights, labels or settings are already stored under that name."""
+
+
+class StatementError(ClassrelError):
+    """SQL that can't be run: the message is DuckDB's, with the place and what may be meant."""
+
+
+class QueryFileError(ClassrelError):
+    """A named query's file is not in order; the message names the file and the line."""
 
 
 class DatabaseError(ClassrelError):

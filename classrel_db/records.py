@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+    from duckdb import DuckDBPyRelation
     from numpy.typing import NDArray
 
 Normalization = Literal["standardize", "center", "none"]
@@ -21,8 +22,10 @@ NORMALIZATIONS: tuple[Normalization, ...] = ("standardize", "center", "none")
 PairPolicy = Literal["auto", "all", "none"]
 PAIR_POLICIES: tuple[PairPolicy, ...] = ("auto", "all", "none")
 
-Format = Literal["table", "json", "csv", "markdown"]
-FORMATS: tuple[Format, ...] = ("table", "json", "csv", "markdown")
+Format = Literal["table", "json", "jsonl", "csv", "markdown", "parquet", "arrow"]
+FORMATS: tuple[Format, ...] = ("table", "json", "jsonl", "csv", "markdown", "parquet", "arrow")
+
+INTERRUPTED = 130  # the exit code of what Ctrl-C ended
 
 Stage = Literal["download", "read", "pairs", "neighbors"]
 
@@ -150,3 +153,58 @@ class Finding:
     check: str
     ok: bool
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueryParameter:
+    """One parameter of a named query, as its file's header declares it.
+
+    ``default`` is SQL text, None where a value must be given. The type is one of DuckDB's, or
+    ``CONDITION``: an SQL condition over the columns that ``help`` names.
+    """
+
+    name: str
+    type: str
+    default: str | None
+    help: str
+
+    @property
+    def shown(self) -> str:
+        """As in a call: ``k := 25``, or the name alone where there is no default."""
+        return self.name if self.default is None else f"{self.name} := {self.default}"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedQuery:
+    """A table macro that one .sql file defines: ``name`` is the file's, without its ending.
+
+    ``summary`` is one sentence, ``reading`` says how to read the answer, ``text`` is the whole file.
+    """
+
+    name: str
+    summary: str
+    parameters: tuple[QueryParameter, ...]
+    examples: tuple[str, ...]
+    reading: str
+    path: Path
+    text: str
+
+    @property
+    def signature(self) -> str:
+        """As in a call, with the defaults."""
+        return f"{self.name}({', '.join(parameter.shown for parameter in self.parameters)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Rows, and how they were asked for.
+
+    ``drawing`` names the function of ``render.tables`` that draws them as a table, which shows at most
+    ``most`` of them; ``format`` and ``output`` are what the command line said, or None.
+    """
+
+    rows: DuckDBPyRelation
+    drawing: str = "plain_table"
+    format: Format | None = None
+    output: Path | None = None
+    most: int | None = None

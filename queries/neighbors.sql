@@ -4,85 +4,53 @@
 -- class  VARCHAR          a label in any case, else a concept such as a WordNet id, else an index;
 --                         a number without quotes is always an index
 -- k      INTEGER := 25    how many; the class itself is not its neighbour
+-- keep   CONDITION := NULL  a condition on the classes that may answer, over the columns label, concept,
+--                         class_idx, bias, mean, std and norm; there are still k answers
 --
 -- Example: FROM neighbors('efficientnet_lite0', 'Dungeness crab', k := 25)
+-- Example: FROM neighbors('efficientnet_lite0', 'Dungeness crab', k := 5, keep := label ILIKE '%fish%')
 --
 -- Reading it: cosine is 1 for the same direction, about 0 (exactly -1/(C-1) on average in a head
 -- without structure) for unrelated classes, negative for classes the head holds apart. Euclidean is
--- the distance of the normalised rows. Up to k = 100 the stored neighbours answer; beyond, the
--- cosines are computed from the weights, with the same result. A label that several classes share
--- is an error: give the concept or the index.
-CREATE OR REPLACE MACRO neighbors(model, class, k := 25) AS TABLE
-WITH named AS (
-    SELECT
-        m.model_id,
-        m.name,
-        c.class_idx,
-        c.label,
-        c.norm,
-        CASE
-            WHEN typeof(class) <> 'VARCHAR' THEN 0
-            WHEN c.label = class::VARCHAR THEN 1
-            WHEN lower(c.label) = lower(class::VARCHAR) THEN 2
-            WHEN c.concept = class::VARCHAR THEN 3
-            ELSE 4
-        END AS tier
-    FROM models AS m
-    JOIN classes AS c ON c.model_id = m.model_id
-    WHERE m.name = model
-      AND CASE
-            WHEN typeof(class) <> 'VARCHAR' THEN c.class_idx::VARCHAR = class::VARCHAR
-            ELSE lower(c.label) = lower(class::VARCHAR)
-              OR c.concept = class::VARCHAR
-              OR c.class_idx::VARCHAR = class::VARCHAR
-          END
+-- the distance of the normalised rows. Rank counts the classes that may answer. Up to k = 100 the
+-- stored neighbours answer; beyond, the cosines are computed from the weights, with the same result.
+-- A label that several classes share is an error: give the concept or the index.
+CREATE OR REPLACE MACRO neighbors(model, class, k := 25, keep := NULL) AS TABLE
+WITH focal AS (
+    SELECT n.* FROM class_named(class, models := [model]) AS n LIMIT 1
 ),
-focal AS (
-    SELECT *
-    FROM named
-    WHERE tier = (SELECT min(tier) FROM named)
-    QUALIFY CASE
-        WHEN count(*) OVER () > 1
-        THEN error('"' || class::VARCHAR || '" names several classes; give the concept or the index')
-                IS NULL
-        ELSE true
-    END
+-- A condition over columns can't be looked at, but its type can: an untyped NULL is none.
+stored AS (
+    SELECT f.* FROM focal AS f WHERE k <= 100 AND typeof(keep) = '"NULL"'
+),
+computed AS (
+    SELECT f.* FROM focal AS f WHERE k > 100 OR typeof(keep) <> '"NULL"'
 ),
 found AS (
-    SELECT n.model_id, n.class_idx, n.rank, n.neighbor_idx, n.cosine
-    FROM neighbors AS n
-    JOIN focal AS f ON f.model_id = n.model_id AND f.class_idx = n.class_idx
-    WHERE n.rank <= k AND k <= 100
+    SELECT n.neighbor_idx, n.cosine
+    FROM stored AS f
+    JOIN neighbors AS n ON n.model_id = f.model_id AND n.class_idx = f.class_idx
+    WHERE n.rank <= k
     UNION ALL
-    SELECT
-        f.model_id,
-        f.class_idx,
-        row_number() OVER (PARTITION BY f.class_idx ORDER BY s.cosine DESC, s.neighbor_idx)::INTEGER,
-        s.neighbor_idx,
-        s.cosine
-    FROM focal AS f
+    SELECT o.class_idx, cosine_of(w.vector, v.vector)
+    FROM computed AS f
+    JOIN weights AS v ON v.model_id = f.model_id AND v.class_idx = f.class_idx
+    JOIN weights AS w ON w.model_id = f.model_id AND w.class_idx <> f.class_idx
     JOIN (
-        SELECT
-            w.model_id,
-            v.class_idx,
-            w.class_idx AS neighbor_idx,
-            cosine_of(w.vector, v.vector) AS cosine
-        FROM weights AS w
-        JOIN focal AS g ON g.model_id = w.model_id AND g.class_idx <> w.class_idx
-        JOIN weights AS v ON v.model_id = g.model_id AND v.class_idx = g.class_idx
-        WHERE k > 100
-    ) AS s ON s.model_id = f.model_id AND s.class_idx = f.class_idx
-    QUALIFY row_number() OVER (PARTITION BY f.class_idx ORDER BY s.cosine DESC, s.neighbor_idx) <= k
+        SELECT c.*
+        FROM (SELECT model_id, class_idx, label, concept, bias, mean, std, norm FROM classes) AS c
+        WHERE typeof(keep) = '"NULL"' OR keep
+    ) AS o ON o.model_id = f.model_id AND o.class_idx = w.class_idx
 )
 SELECT
     f.name AS model,
     f.label AS class,
-    r.rank,
+    (row_number() OVER (ORDER BY n.cosine DESC, n.neighbor_idx))::INTEGER AS rank,
     o.label AS neighbor,
     o.concept AS neighbor_concept,
-    r.cosine,
-    euclidean(r.cosine, f.norm, o.norm) AS euclidean
+    n.cosine,
+    euclidean(n.cosine, f.norm, o.norm) AS euclidean
 FROM focal AS f
-JOIN found AS r ON r.model_id = f.model_id AND r.class_idx = f.class_idx
-JOIN classes AS o ON o.model_id = f.model_id AND o.class_idx = r.neighbor_idx
-ORDER BY f.class_idx, r.rank;
+JOIN (SELECT x.* FROM found AS x ORDER BY x.cosine DESC, x.neighbor_idx LIMIT k) AS n ON true
+JOIN classes AS o ON o.model_id = f.model_id AND o.class_idx = n.neighbor_idx
+ORDER BY 3;

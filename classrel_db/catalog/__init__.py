@@ -26,26 +26,28 @@ from classrel_db.catalog.arguments import (
     require_one_of,
     require_query,
     require_specs,
+    require_statement,
 )
-from classrel_db.catalog.lookup import Lookup
+from classrel_db.catalog.known import Known
 from classrel_db.errors import ArgumentError, UnknownClassError
 from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES, LoadOptions, Step
 from classrel_db.spelling import quoted
-from classrel_db.storage import read
+from classrel_db.storage import queries as query_files
+from classrel_db.storage import read, statements
 from classrel_db.storage.database import Database
 from classrel_db.storage.transaction import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self
 
     from duckdb import DuckDBPyRelation
     from numpy.typing import ArrayLike
 
-    from classrel_db.catalog.vectors import VectorSearch
     from classrel_db.records import (
         Ingested,
+        NamedQuery,
         Normalization,
         PairPolicy,
         Progress,
@@ -56,12 +58,20 @@ if TYPE_CHECKING:
 DEFAULT_DATABASE = "classrel.duckdb"
 
 
-def open(path: str | os.PathLike[str] | None = None) -> Catalog:  # noqa: A001
+def open(  # noqa: A001
+    path: str | os.PathLike[str] | None = None, *, queries: str | os.PathLike[str] | None = None
+) -> Catalog:
     """The catalog of a database file: ``path``, else ``$CLASSREL_DB``, else ``classrel.duckdb``.
 
     Nothing is opened or made yet: the first question opens the file, the first ingest makes it.
+    ``queries``, else ``$CLASSREL_QUERIES``, is a folder of named queries of your own, which then stand
+    beside classrel's. Raises QueryFileError where one of them is not in order.
     """
-    return Catalog(Path(path or os.environ.get("CLASSREL_DB") or DEFAULT_DATABASE))
+    folder = queries or os.environ.get("CLASSREL_QUERIES")
+    return Catalog(
+        Path(path or os.environ.get("CLASSREL_DB") or DEFAULT_DATABASE),
+        Path(folder) if folder else None,
+    )
 
 
 class Catalog:
@@ -72,10 +82,13 @@ class Catalog:
     processes from writing to it until :meth:`close` (or the end of a ``with`` block).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, queries: Path | None = None) -> None:
         self._database = Database(path)
         self.path = self._database.path
-        self._known: _Known | None = None
+        self._known: Known | None = None
+        own = query_files.of_folder(queries) if queries is not None else []
+        self._database.use_queries([query_files.as_temporary(query) for query in own])
+        self._own_queries = own
 
     def __enter__(self) -> Self:
         return self
@@ -93,7 +106,9 @@ class Catalog:
 
     def close(self) -> None:
         """Release the file; the next question opens it again."""
-        self._known = None
+        if self._known is not None:
+            self._known.close()
+            self._known = None
         self._database.close()
 
     def ingest(
@@ -221,6 +236,7 @@ class Catalog:
         k: int | None = None,
         vector: ArrayLike | None = None,
         include_self: bool = False,
+        where: str | None = None,
     ) -> DuckDBPyRelation:
         """The ``k`` classes nearest to a class, to a sum of classes, or to a vector.
 
@@ -228,46 +244,141 @@ class Catalog:
         classes, ``"king crab + American lobster - crayfish"``: the signed sum of their normalised
         rows, with the classes in it left out of the answer. ``vector`` (D,) lies in the raw feature
         space of the one model named. ``models`` defaults to all that know the class, ``k`` to 25 or
-        as many as there are. ``include_self`` adds the class itself at rank 0 (a stored class), or
+        as many as there are. ``where`` is an SQL condition on the classes that may answer, over the
+        columns label, concept, class_idx, bias, mean, std and norm: ``"label ILIKE '%dog%'"``; there
+        are still ``k`` answers, and ranks count only those classes. ``include_self`` adds the class itself at rank 0 (a stored class), or
         leaves the classes of an expression in.
 
         Columns: model, class, rank, neighbor, neighbor_concept, cosine in [-1, 1], euclidean (the
         distance of the normalised rows); ordered by model as given, then rank. Equal cosines rank
         by class index. Raises UnknownModelError, UnknownClassError, AmbiguousClassError,
-        ArgumentError.
+        ArgumentError, StatementError (no condition).
         """
         if (query is None) == (vector is None):
             raise ArgumentError("give either a class (or an expression over classes) or a vector")
         known = self._known_now()
         chosen = known.lookup.models(models)
+        among = self._among(chosen, where)
         if vector is not None:
             if len(chosen) != 1:
                 raise ArgumentError(
                     f"a vector lies in the feature space of one model, not of {len(chosen)}; name it "
                     "with models="
                 )
-            most = [chosen[0].n_classes]
-            wanted = min(require_k(k, chosen, most, named=True), most[0])
-            return known.search.answer(
-                "(vector)", [known.search.near_vector(chosen[0], vector, wanted)]
+            (allowed,) = among
+            wanted = require_k(k, chosen, [len(allowed)], named=True, where=where)
+            nearest = known.search.near_vector(
+                chosen[0], vector, min(wanted, len(allowed)), allowed
             )
+            return known.search.answer("(vector)", [nearest])
         asked = require_query(query)
         terms = parse(asked) if isinstance(asked, str) else None
         if isinstance(asked, str) and terms and not known.lookup.names_outright(asked, chosen):
             return self._near_sum(
-                asked, terms, chosen, k, named=models is not None, keep=include_self
+                asked,
+                terms,
+                chosen,
+                among,
+                k,
+                named=models is not None,
+                keep=include_self,
+                where=where,
             )
         found = known.lookup.find(asked, chosen)
         if models is not None:
             _require_in_all(str(asked), found, chosen)
-        focal = [model for model in chosen if model.model_id in found]
-        most = [model.n_classes - 1 for model in focal]
+        focal = [
+            (model, len(allowed) - (found[model.model_id].index in allowed))
+            for model, allowed in zip(chosen, among, strict=True)
+            if model.model_id in found
+        ]
+        wanted = require_k(
+            k,
+            [model for model, _ in focal],
+            [most for _, most in focal],
+            named=models is not None,
+            where=where,
+        )
         return read.nearest(
             self._database.reader(),
-            {model.name: found[model.model_id] for model in focal},
-            require_k(k, focal, most, named=models is not None),
+            {model.name: found[model.model_id] for model, _ in focal},
+            wanted,
             include_self,
+            where,
         )
+
+    def _among(self, models: Sequence[StoredModel], where: str | None) -> list[Sequence[int]]:
+        """The classes of each model that meet a condition, or all."""
+        if where is None:
+            return [range(model.n_classes) for model in models]
+        if not isinstance(where, str):
+            raise ArgumentError(f"where is an SQL condition as text, not {where!r}")
+        connection = self._database.reader()
+        statements.require_condition(read.describing(connection), where)
+        return [read.kept_classes(connection, model.model_id, where) for model in models]
+
+    def sql(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+        *,
+        write: bool = False,
+    ) -> DuckDBPyRelation:
+        """The rows of one SQL statement over the tables, views and macros of the database.
+
+        ``parameters`` are bound to ``$name`` (a mapping) or ``?`` (a sequence). The database is only
+        read: temporary tables, views, macros and variables are allowed and last, in each thread, until
+        the next write. With ``write`` any statement runs, and the rows are in memory. A statement that
+        answers with no rows gives the one row ``done``.
+
+        Raises StatementError for what is not one statement that may be run, with the place in it.
+        """
+        require_statement(statement)
+        if write:
+            from classrel_db.storage import arrays
+
+            self._database.reader()  # where there is no database, this says how to make one
+            self.close()
+            with self._database.writer() as connection:
+                return arrays.kept(statements.run_writing(connection, statement, parameters))
+        return statements.run(self._known_now().session, statement, parameters)
+
+    def query(self, name: str, /, *arguments: Any, **by_name: Any) -> DuckDBPyRelation:
+        """The rows of a named query: ``catalog.query("neighbors", "resnet50", "tench", k=5)``.
+
+        Arguments go by position or name. Models, and classes by a part of their label too, are
+        looked up as elsewhere; text is read as the parameter's type. A condition, such as
+        ``keep="label ILIKE '%dog%'"``, is SQL. :meth:`queries` lists what there is.
+
+        Raises ArgumentError for an unknown query, and for arguments unknown, missing or ill-typed;
+        UnknownModelError, UnknownClassError, AmbiguousClassError, StatementError.
+        """
+        from classrel_db.catalog import questions
+
+        query = questions.named(self.named_queries, name)
+        known = self._known_now()
+        text, bound = questions.call(known.session, known.lookup, query, arguments, by_name)
+        return statements.run(known.session, text, bound)
+
+    def queries(self) -> DuckDBPyRelation:
+        """The named queries: query, parameters, help."""
+        from classrel_db.storage import arrays
+
+        found = self.named_queries.values()
+        return arrays.listing(
+            self._database.reader(),
+            {
+                "query": [query.name for query in found],
+                "parameters": [", ".join(p.shown for p in query.parameters) for query in found],
+                "help": [query.summary for query in found],
+            },
+        )
+
+    @cached_property
+    def named_queries(self) -> dict[str, NamedQuery]:
+        """The named queries by name, classrel's own and those of your folder."""
+        found = [*query_files.shipped(), *self._own_queries]
+        return {query.name: query for query in sorted(found, key=lambda query: query.name)}
 
     def remove(self, model: str) -> None:
         """Delete one model from the database, and its index file. Raises UnknownModelError."""
@@ -295,33 +406,38 @@ class Catalog:
         text: str,
         terms: Sequence[Term],
         chosen: Sequence[StoredModel],
+        among: Sequence[Sequence[int]],
         k: int | None,
         *,
         named: bool,
         keep: bool,
+        where: str | None,
     ) -> DuckDBPyRelation:
         known = self._known_now()
         places = [known.lookup.find(term.text, chosen) for term in terms]
         if named:
             for term, place in zip(terms, places, strict=True):
                 _require_in_all(term.text, place, chosen)
-        focal = [model for model in chosen if all(model.model_id in place for place in places)]
+        focal = []
+        for model, allowed in zip(chosen, among, strict=True):
+            if all(model.model_id in place for place in places):
+                inside = [place[model.model_id].index for place in places]
+                focal.append((model, inside, [i for i in allowed if keep or i not in inside]))
         if not focal:
             raise UnknownClassError(f"no model knows every class of {quoted(text)}")
-        indices = [[place[model.model_id].index for place in places] for model in focal]
-        most = [
-            model.n_classes - (0 if keep else len(set(chosen_indices)))
-            for model, chosen_indices in zip(focal, indices, strict=True)
-        ]
-        wanted = require_k(k, focal, most, named=named)
-        return known.search.answer(
-            text,
-            [
-                known.search.near_sum(model, terms, at, min(wanted, limit), keep=keep)
-                for model, at, limit in zip(focal, indices, most, strict=True)
-                if limit
-            ],
+        wanted = require_k(
+            k,
+            [model for model, _, _ in focal],
+            [len(allowed) for _, _, allowed in focal],
+            named=named,
+            where=where,
         )
+        nearest = [
+            known.search.near_sum(model, terms, inside, min(wanted, len(allowed)), allowed)
+            for model, inside, allowed in focal
+            if allowed
+        ]
+        return known.search.answer(text, nearest)
 
     @cached_property
     def _indexes(self) -> IndexCache:
@@ -329,12 +445,12 @@ class Catalog:
 
         return IndexCache(folder_of(self.path))
 
-    def _known_now(self) -> _Known:
+    def _known_now(self) -> Known:
         """What was found out in the database's present state; anew after each change."""
         generation = self._database.generation()
         known = self._known
         if known is None or known.generation != generation:
-            known = _Known(generation, self._database, lambda: self._indexes)
+            known = Known(generation, self._database, lambda: self._indexes)
             self._known = known
         return known
 
@@ -347,24 +463,6 @@ def _callback_error(error: BaseException | None) -> BaseException | None:
     while error is not None and not isinstance(error, _CallbackError):
         error = error.__cause__
     return None if error is None else error.__cause__
-
-
-class _Known:
-    """What is kept between questions, for as long as the file can't change."""
-
-    def __init__(
-        self, generation: int, database: Database, indexes: Callable[[], IndexCache]
-    ) -> None:
-        self.generation = generation
-        self.lookup = Lookup(database)
-        self._database = database
-        self._indexes = indexes
-
-    @cached_property
-    def search(self) -> VectorSearch:
-        from classrel_db.catalog.vectors import VectorSearch
-
-        return VectorSearch(self._database, self._indexes())
 
 
 def _require_in_all(text: str, found: Mapping[int, object], models: Sequence[StoredModel]) -> None:

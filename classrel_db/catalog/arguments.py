@@ -58,7 +58,20 @@ def require_query(query: object) -> str | int:
     return text[1:-1] if quotes else text
 
 
-def require_k(k: object, models: Sequence[StoredModel], most: Sequence[int], named: bool) -> int:
+def require_statement(statement: object) -> None:
+    """Raise ArgumentError for what is no text."""
+    if not isinstance(statement, str):
+        raise ArgumentError(f"a statement is SQL as text, not {statement!r}")
+
+
+def require_k(
+    k: object,
+    models: Sequence[StoredModel],
+    most: Sequence[int],
+    *,
+    named: bool,
+    where: str | None = None,
+) -> int:
     """How many neighbours to answer with: ``k``, or by default 25.
 
     ``most`` says how many each model has; a default, or a model that was not ``named``, is content
@@ -75,6 +88,11 @@ def require_k(k: object, models: Sequence[StoredModel], most: Sequence[int], nam
     ]
     if short and (not whole or named or len(short) == len(models)):
         model, n = max(short, key=lambda each: each[1])
+        if where is not None:
+            raise ArgumentError(
+                f"k is {25 if k is None else k}; {n:,} classes of {model.name} meet {quoted(where)}"
+                + (f", so k is a whole number from 1 to {n:,}" if n else "")
+            )
         raise ArgumentError(
             f"k is {k}; {model.name} has {model.n_classes:,} classes, so k is a whole number from 1 "
             f"to {n:,}"

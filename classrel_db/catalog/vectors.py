@@ -65,13 +65,11 @@ class VectorSearch:
         terms: Sequence[Term],
         indices: Sequence[int],
         k: int,
-        *,
-        keep: bool,
+        among: Sequence[int],
     ) -> arrays.Answer:
-        """The ``k`` classes nearest to the signed sum of classes' normalised rows.
+        """The ``k`` of the classes ``among`` nearest to the signed sum of classes' normalised rows.
 
-        The sum is normalised as the model's rows are; the classes in it are left out unless
-        ``keep``. Raises ArgumentError where nothing is left of the sum.
+        The sum is normalised as the model's rows are. Raises ArgumentError where nothing is left of the sum.
         """
         head = self._load(model)
         chosen = list(indices)
@@ -82,12 +80,12 @@ class VectorSearch:
                 f"nothing is left of that sum in {model.name}: its classes cancel out"
             )
         # a sum of centred rows is centred: only its length is still to be set
-        return self._nearest(
-            model, head, self._normalized(model, total, None), k, [] if keep else chosen
-        )
+        return self._nearest(model, head, self._normalized(model, total, None), k, among)
 
-    def near_vector(self, model: StoredModel, vector: ArrayLike, k: int) -> arrays.Answer:
-        """The ``k`` classes nearest to a vector (D,) of the model's own raw feature space.
+    def near_vector(
+        self, model: StoredModel, vector: ArrayLike, k: int, among: Sequence[int]
+    ) -> arrays.Answer:
+        """The ``k`` of the classes ``among`` nearest to a vector (D,) of the model's raw features.
 
         Raises ArgumentError for another shape, NaN, Inf, or nothing left to normalise.
         """
@@ -101,7 +99,7 @@ class VectorSearch:
             )
         center = arrays.center(self._database.reader(), model.model_id)
         return self._nearest(
-            model, self._load(model), self._normalized(model, values, center), k, []
+            model, self._load(model), self._normalized(model, values, center), k, among
         )
 
     def answer(self, asked: str, found: Sequence[arrays.Answer]) -> DuckDBPyRelation:
@@ -114,11 +112,19 @@ class VectorSearch:
         head: _Loaded,
         vector: NDArray[np.float64],
         k: int,
-        excluded: Sequence[int],
+        among: Sequence[int],
     ) -> arrays.Answer:
-        barred = np.asarray(sorted(set(excluded)), dtype=np.int64)[None]
+        allowed = np.asarray(among, dtype=np.int64)
         query = maths.unit(vector)[None]
-        (indices,), (cosines,) = nearest_rows(head.index, head.unit_rows, query, k, barred)
+        barred = np.setdiff1d(np.arange(model.n_classes), allowed)[None]
+        if barred.shape[1] <= _SPARE_CANDIDATES:
+            (indices,), (cosines,) = nearest_rows(head.index, head.unit_rows, query, k, barred)
+        else:  # the index can't be asked for a part of its rows
+            everyone = np.arange(len(allowed))[None]
+            (found,), (cosines,) = maths.exact_neighbors(
+                head.unit_rows[allowed], query, everyone, k
+            )
+            indices = allowed[found]
         length = float(np.linalg.norm(vector))
         distances = maths.euclidean(cosines, length, head.norms[indices])
         return arrays.Answer(model, indices, cosines, distances)

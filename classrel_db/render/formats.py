@@ -1,4 +1,4 @@
-"""Rows as csv, json, markdown, parquet or a table, to standard output or a file.
+"""Rows as csv, json, jsonl, markdown, parquet, arrow or a table, to standard output or a file.
 
 Numbers are written in full: a float32 as the shortest decimal that reads back as the same float32.
 Tables for people round them.
@@ -12,10 +12,12 @@ import json
 import math
 import os
 import re
+import shutil
 import struct
 import sys
 import tempfile
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -29,11 +31,18 @@ if TYPE_CHECKING:
 
     from classrel_db.records import Format
 
+BINARY = {"parquet", "arrow"}
+_FEW = 10_000  # rows that are fetched at once
+_BATCH = 8_192  # rows a time, beyond
 _ENDINGS = {
     ".csv": "csv",
     ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
     ".md": "markdown",
     ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
     ".txt": "table",
 }
 
@@ -44,8 +53,8 @@ def format_of(chosen: Format | None, output: Path | None) -> str:
     Raises ArgumentError for an ending that names none.
     """
     ending = output.suffix.lower() if output is not None else ""
-    if ending == ".parquet" and chosen is not None:
-        raise ArgumentError(f"--format {chosen} and a .parquet file; leave --format out")
+    if chosen is not None and chosen not in BINARY and _ENDINGS.get(ending) in BINARY:
+        raise ArgumentError(f"--format {chosen} and a {ending} file; leave --format out")
     if chosen is not None:
         return chosen
     if output is None or str(output) in {"-", "/dev/stdout"}:
@@ -68,19 +77,17 @@ def emit(
     """Write ``rows`` in ``format`` to ``output`` or standard output; ``table`` draws tables.
 
     A file is written whole or not at all, and ``spared``, the database that the rows are from, not
-    at all. Raises ArgumentError where the output can't be written.
+    at all. Raises ArgumentError where the output can't be written, or is a terminal and the format is
+    not for eyes.
     """
     if output is not None and str(output) in {"-", "/dev/stdout"}:
         output = None
     if output is not None and spared is not None and _same_file(output, spared):
         raise ArgumentError(f"{output} is the database itself; write to another file")
-    if format == "parquet" and output is not None:
-        with _replacing(output) as temporary:
-            rows.write_parquet(str(temporary))
+    if format in BINARY:
+        _emit_binary(rows, format, output)
         return
-    write = {"csv": write_csv, "json": write_json, "markdown": write_markdown, "table": table}[
-        format
-    ]
+    write = table if format == "table" else _WRITERS[format]
     if output is None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             # data is UTF-8 whatever the terminal is; a table is for eyes, and escapes the rest
@@ -92,6 +99,35 @@ def emit(
         return
     with _replacing(output) as target, target.open("w", encoding="utf-8", newline="") as file:
         write(rows, file)
+
+
+def _emit_binary(rows: DuckDBPyRelation, format: str, output: Path | None) -> None:
+    if output is not None:
+        with _replacing(output) as temporary:
+            _write_binary(rows, format, temporary)
+        return
+    if sys.stdout.isatty():
+        raise ArgumentError(
+            f"{format} is binary and would upset the terminal; give a file with --output, or pipe it"
+        )
+    # both formats need a file that can be sought in
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "rows"
+        _write_binary(rows, format, whole)
+        with whole.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+
+
+def _write_binary(rows: DuckDBPyRelation, format: str, file: Path) -> None:
+    if format == "parquet":
+        rows.write_parquet(str(file))
+        return
+    import pyarrow as pa
+
+    reader = rows.to_arrow_reader(_BATCH)
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, reader.schema) as writer:
+        for batch in reader:
+            writer.write_batch(batch)
 
 
 def write_csv(rows: DuckDBPyRelation, file: TextIO) -> None:
@@ -106,11 +142,35 @@ def write_json(rows: DuckDBPyRelation, file: TextIO) -> None:
     """A list of objects, one a line, with the column names as keys."""
     file.write("[")
     separator = "\n"
-    for row in values(rows):
-        item = dict(zip(rows.columns, row, strict=True))
-        file.write(separator + json.dumps(item, ensure_ascii=False, default=str, allow_nan=False))
+    for item in _objects(rows):
+        file.write(separator + item)
         separator = ",\n"
     file.write("\n]\n")
+
+
+def write_jsonl(rows: DuckDBPyRelation, file: TextIO) -> None:
+    """An object a line, with the column names as keys (JSON Lines)."""
+    for item in _objects(rows):
+        file.write(f"{item}\n")
+
+
+def _objects(rows: DuckDBPyRelation) -> Iterator[str]:
+    names = _distinct(rows.columns)
+    for row in values(rows):
+        item = dict(zip(names, row, strict=True))
+        yield json.dumps(item, ensure_ascii=False, default=str, allow_nan=False)
+
+
+def _distinct(columns: Sequence[str]) -> list[str]:
+    """Column names that can be keys: of two alike, the second is ``name_2``."""
+    names: list[str] = []
+    for column in columns:
+        name, number = column, 1
+        while name in names:
+            number += 1
+            name = f"{column}_{number}"
+        names.append(name)
+    return names
 
 
 def write_markdown(rows: DuckDBPyRelation, file: TextIO) -> None:
@@ -128,6 +188,8 @@ def write_markdown(rows: DuckDBPyRelation, file: TextIO) -> None:
 def _csv_cell(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"  # as JSON and DuckDB have it
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
     return "" if value is None else value
 
 
@@ -138,18 +200,46 @@ def _markdown_cell(value: Any) -> str:
 
 
 def values(rows: DuckDBPyRelation) -> Iterator[list[Any]]:
-    """The rows as Python values that print and serialise as what they are."""
-    single = [str(kind) == "FLOAT" for kind in rows.types]
-    for row in rows.iter_rows():
-        yield [_plain(value, is_single) for value, is_single in zip(row, single, strict=True)]
+    """The rows as Python values that print and serialise as what they are.
+
+    Few rows are fetched at once; many, batch by batch as they are needed: a result may be larger than
+    memory.
+    """
+    kinds = [str(kind) for kind in rows.types]
+    # DuckDB makes Python's values of these only with a package for time zones
+    zoned = any("WITH TIME ZONE" in kind for kind in kinds)
+    some = [] if zoned else rows.limit(_FEW + 1).fetchall()
+    fetched = _batched(rows) if zoned or len(some) > _FEW else some
+    for row in fetched:
+        yield [_plain(value, kind) for value, kind in zip(row, kinds, strict=True)]
 
 
-def _plain(value: Any, is_single: bool) -> Any:
-    if not isinstance(value, float):
-        return value
-    if not math.isfinite(value):
-        return None
-    return shortest(value) if is_single else value
+def _batched(rows: DuckDBPyRelation) -> Iterator[Sequence[Any]]:
+    for batch in rows.to_arrow_reader(_BATCH):
+        yield from zip(*[column.to_pylist() for column in batch.columns], strict=True)
+
+
+def _plain(value: Any, kind: str) -> Any:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return shortest(value) if kind == "FLOAT" else value
+    if isinstance(value, list):
+        inner = kind.removesuffix("[]") if kind.endswith("[]") else ""
+        return [_plain(item, inner) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item, "") for key, item in value.items()}
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() and _scale(kind) == 0 else float(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    return value
+
+
+def _scale(kind: str) -> int:
+    """The digits after the point of a DECIMAL(p,s); 0 of a HUGEINT, which Arrow hands over as one."""
+    found = re.search(r"DECIMAL\(\d+,\s*(\d+)\)", kind)
+    return int(found[1]) if found else 0
 
 
 def shortest(value: float) -> float:
@@ -160,6 +250,14 @@ def shortest(value: float) -> float:
         if struct.pack("f", candidate) == packed:
             return candidate
     return float(f"{value:.9g}")
+
+
+_WRITERS: dict[str, Callable[[DuckDBPyRelation, TextIO], None]] = {
+    "csv": write_csv,
+    "json": write_json,
+    "jsonl": write_jsonl,
+    "markdown": write_markdown,
+}
 
 
 @contextmanager

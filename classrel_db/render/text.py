@@ -19,6 +19,11 @@ def printable(text: object) -> str:
     return str(text).translate(_ESCAPES)
 
 
+def printable_lines(text: str) -> str:
+    """The same line by line, for a message of several lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def megabytes(count: float) -> str:
     """A number of bytes as megabytes, 10⁶ bytes each, or kilobytes where it is small."""
     return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"

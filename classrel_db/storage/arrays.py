@@ -10,7 +10,7 @@ from classrel_db.storage import read
 from classrel_db.storage.arrow import column, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
     from numpy.typing import NDArray
@@ -131,6 +131,23 @@ def answers(
         }
         tables.append(pa.Table.from_arrays(list(columns.values()), names=list(columns)))
     return connection.from_arrow(pa.concat_tables(tables))
+
+
+def listing(
+    connection: DuckDBPyConnection, columns: Mapping[str, Sequence[str]]
+) -> DuckDBPyRelation:
+    """Rows of text from columns of text."""
+    import pyarrow as pa
+
+    arrays = [texts(values) for values in columns.values()]
+    return connection.from_arrow(pa.Table.from_arrays(arrays, names=list(columns)))
+
+
+def kept(rows: DuckDBPyRelation) -> DuckDBPyRelation:
+    """The same rows, computed now and held in memory apart from the database they came from."""
+    import duckdb
+
+    return duckdb.connect().from_arrow(rows.to_arrow_table())
 
 
 def findings(connection: DuckDBPyConnection, found: Sequence[Finding]) -> DuckDBPyRelation:

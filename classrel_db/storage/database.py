@@ -23,7 +23,7 @@ from classrel_db.errors import (
 from classrel_db.storage.schema import FORMAT, require_schema, upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -46,15 +46,24 @@ class Database:
         self.path = path.absolute()
         self._lock = threading.RLock()
         self._opened: DuckDBPyConnection | None = None
+        self._identity: tuple[int, int] | None = None
         self._times_opened = 0
+        self._own_queries: tuple[str, ...] = ()
+
+    def use_queries(self, statements: Sequence[str]) -> None:
+        """Make these temporary macros, too, on every connection that reads from now on."""
+        self._own_queries = tuple(statements)
 
     def reader(self) -> DuckDBPyConnection:
         """A read-only connection for one question; threads don't share one.
 
+        A file that another process has put in the place of the one that was open is opened anew.
         Raises MissingDatabaseError where there is no database and DatabaseError where it can't be
         used.
         """
         with self._lock:
+            if self._opened is not None and self._identity != _identity(self.path):
+                self.close()
             if self._opened is None:
                 if not self.exists():
                     raise MissingDatabaseError(
@@ -69,8 +78,12 @@ class Database:
                         connection.close()
                         raise
                 self._opened = connection
+                self._identity = _identity(self.path)
                 self._times_opened += 1
-            return self._opened.cursor()
+            cursor = self._opened.cursor()
+            for statement in self._own_queries:
+                cursor.execute(statement)
+            return cursor
 
     def generation(self) -> int:
         """A number that stays the same as long as the file can't have changed."""
@@ -137,6 +150,15 @@ class Database:
             # writes into the file.
             connection.execute("SET checkpoint_threshold = '1KB'")
         return connection
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What stays the same as long as ``path`` is the same file; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from classrel_db.records import StoredClass, StoredModel
@@ -149,12 +150,17 @@ def nearest(
     focal: Mapping[str, StoredClass],
     k: int,
     include_self: bool,
+    where: str | None = None,
 ) -> DuckDBPyRelation:
-    """The ``k`` neighbours of one class in each model, by the models' names."""
+    """The ``k`` neighbours of one class in each model, by the models' names.
+
+    ``where`` is a condition on the neighbours, which ``require_condition`` has passed.
+    """
     parameters: dict[str, object] = {f"m{number}": name for number, name in enumerate(focal)}
     places = [f"$m{number}, {found.index:d}" for number, found in enumerate(focal.values())]
-    if k > STORED_NEIGHBORS:
-        body = " UNION ALL ".join(f"FROM neighbors({place}, k := {k:d})" for place in places)
+    if k > STORED_NEIGHBORS or where is not None:
+        keep = "" if where is None else f", keep := ({where}\n)"  # the line break ends a comment
+        body = " UNION ALL ".join(f"FROM neighbors({place}, k := {k:d}{keep})" for place in places)
     elif len(focal) == 1:
         # What the view `nearest` says, with the class that is known already left out of the joins:
         # most of a warm answer's time is DuckDB's planning of them.
@@ -185,6 +191,36 @@ def nearest(
         order = "list_position($models, model), rank"
         parameters["models"] = list(focal)
     return connection.sql(f"FROM ({body}) ORDER BY {order}", params=parameters)
+
+
+def describing(connection: DuckDBPyConnection, model_ids: Sequence[int] = ()) -> DuckDBPyRelation:
+    """Classes by the columns that a condition on classes may name."""
+    return connection.sql(
+        """
+        SELECT label, concept, class_idx, bias, mean, std, norm FROM classes
+        WHERE list_contains($ids, model_id)
+        """,
+        params={"ids": list(model_ids)},
+    )
+
+
+def kept_classes(connection: DuckDBPyConnection, model_id: int, condition: str) -> list[int]:
+    """The indices of a model's classes that meet a condition, which ``require_condition`` has passed."""
+    rows = describing(connection, [model_id]).filter(condition).project("class_idx")
+    return sorted(index for (index,) in rows.fetchall())
+
+
+def converted(connection: DuckDBPyConnection, value: object, kind: str) -> object:
+    """``value`` as a DuckDB type, None where it can't be; what would be rounded can't."""
+    if isinstance(value, bool) != (kind == "BOOLEAN") and not isinstance(value, str):
+        return None
+    ((typed,),) = connection.execute(
+        f"SELECT TRY_CAST($value AS {kind})",
+        {"value": value},
+    ).fetchall()
+    if isinstance(typed, int) and not isinstance(typed, bool) and float(str(value)) != typed:
+        return None
+    return None if isinstance(typed, float) and not isfinite(typed) else typed
 
 
 def row_counts(connection: DuckDBPyConnection, model_id: int) -> dict[str, int]:

@@ -1,5 +1,5 @@
--- Names instead of ids, for whoever reads the file with any DuckDB client. Made anew, with the
--- macros of queries/, by the first write of a classrel whose definitions differ.
+-- Names instead of ids, for whoever reads the file with any DuckDB client; and what the queries of
+-- queries/ share. All of it is made anew by every write.
 
 CREATE OR REPLACE MACRO euclidean(cosine, norm_a, norm_b) AS
     sqrt(greatest(0, norm_a * norm_a + norm_b * norm_b - 2 * norm_a * norm_b * cosine::DOUBLE))::FLOAT;
@@ -7,6 +7,30 @@ CREATE OR REPLACE MACRO euclidean(cosine, norm_a, norm_b) AS
 -- In double precision, rounded to a grid of 2^-40 and then once to float, as the stored cosines are.
 CREATE OR REPLACE MACRO cosine_of(vector_a, vector_b) AS
     ((list_cosine_similarity(vector_a::DOUBLE[], vector_b::DOUBLE[]) + 4096) - 4096)::FLOAT;
+
+-- k where the stored neighbours can answer it, else an error
+CREATE OR REPLACE MACRO stored_rank(k) AS
+    CASE
+        WHEN k BETWEEN 1 AND 100 THEN k
+        ELSE error('k is ' || coalesce(k::VARCHAR, 'NULL') || '; it is from 1 to 100, the stored neighbours of a class')
+    END;
+
+-- every class, with its stored (normalised) row
+CREATE OR REPLACE VIEW class_weights AS
+SELECT
+    m.name AS model,
+    c.label AS class,
+    c.class_idx,
+    c.concept,
+    c.bias,
+    c.mean,
+    c.std,
+    c.norm,
+    c.scale,
+    w.vector
+FROM models AS m
+JOIN classes AS c ON c.model_id = m.model_id
+JOIN weights AS w ON w.model_id = c.model_id AND w.class_idx = c.class_idx;
 
 -- every stored neighbour: up to 100 of each class
 CREATE OR REPLACE VIEW nearest AS
@@ -32,6 +56,10 @@ SELECT
     m.name AS model,
     a.label AS class_a,
     b.label AS class_b,
+    a.class_idx AS idx_a,
+    b.class_idx AS idx_b,
+    a.concept AS concept_a,
+    b.concept AS concept_b,
     p.cosine,
     euclidean(p.cosine, a.norm, b.norm) AS euclidean
 FROM models AS m
@@ -42,3 +70,175 @@ JOIN (
 ) AS p ON p.model_id = m.model_id
 JOIN classes AS a ON a.model_id = m.model_id AND a.class_idx = p.a
 JOIN classes AS b ON b.model_id = m.model_id AND b.class_idx = p.b;
+
+-- The class that a user means, in each of these models (NULL: in all) that has it, by `naming`.
+-- Several classes of one model are an error.
+CREATE OR REPLACE MACRO class_named(class, models := NULL) AS TABLE
+SELECT
+    b.model_id,
+    b.best[1].name AS name,
+    b.best[1].normalization AS normalization,
+    b.best[1].n_pairs AS n_pairs,
+    CASE
+        WHEN b.best[1].tier = b.best[2].tier
+        THEN error('"' || class::VARCHAR || '" names several classes; give the concept or the index')::INTEGER
+        ELSE b.best[1].class_idx
+    END AS class_idx,
+    b.best[1].label AS label,
+    b.best[1].concept AS concept,
+    b.best[1].bias AS bias,
+    b.best[1].mean AS mean,
+    b.best[1].std AS std,
+    b.best[1].norm AS norm
+FROM (
+    -- the two that fit best, to see a tie
+    SELECT c.model_id, arg_min(c, c.tier, 2) AS best
+    FROM (
+        SELECT
+            m.model_id,
+            m.name,
+            m.normalization,
+            m.n_pairs,
+            x.class_idx,
+            x.label,
+            x.concept,
+            x.bias,
+            x.mean,
+            x.std,
+            x.norm,
+            CASE
+                WHEN x.label = class::VARCHAR THEN 1
+                WHEN lower(x.label) = lower(class::VARCHAR) THEN 2
+                WHEN x.concept = class::VARCHAR THEN 3
+                ELSE 4
+            END AS tier
+        FROM models AS m
+        JOIN classes AS x ON x.model_id = m.model_id
+        WHERE (models IS NULL OR list_contains(models, m.name))
+          AND CASE
+                WHEN typeof(class) <> 'VARCHAR' THEN x.class_idx = try_cast(class AS INTEGER)
+                ELSE lower(x.label) = lower(class::VARCHAR)
+                  OR x.concept = class::VARCHAR
+                  OR x.class_idx = try_cast(class AS INTEGER)
+              END
+    ) AS c
+    GROUP BY c.model_id
+) AS b;
+
+-- The rows of the models whose pairs are not stored.
+CREATE OR REPLACE VIEW unpaired_weights AS
+SELECT w.* FROM weights AS w WHERE w.model_id IN (SELECT m.model_id FROM models AS m WHERE m.n_pairs = 0);
+
+-- The cosines of one class with every other, in each of these models that has it: from the stored
+-- pairs, or from the weights where no pairs are stored.
+CREATE OR REPLACE MACRO class_cosines(class, models := NULL) AS TABLE
+WITH focal AS (
+    SELECT n.* FROM class_named(class, models := models) AS n
+)
+SELECT f.model_id, f.name, f.normalization, f.class_idx, p.b AS other_idx, p.cosine
+FROM focal AS f
+JOIN pairs AS p ON p.model_id = f.model_id AND p.a = f.class_idx
+UNION ALL
+SELECT f.model_id, f.name, f.normalization, f.class_idx, p.a, p.cosine
+FROM focal AS f
+JOIN pairs AS p ON p.model_id = f.model_id AND p.b = f.class_idx
+UNION ALL
+SELECT f.model_id, f.name, f.normalization, f.class_idx, w.class_idx, cosine_of(w.vector, v.vector)
+FROM focal AS f
+JOIN unpaired_weights AS v ON v.model_id = f.model_id AND v.class_idx = f.class_idx
+JOIN unpaired_weights AS w ON w.model_id = f.model_id AND w.class_idx <> f.class_idx;
+
+-- The label spaces of these models under each normalisation. Models whose concepts are the same in
+-- the same order share one, in which class_idx means the same; `model_id` is the first of them, `lone`
+-- whether all models of that normalisation do, and `base` what makes numbers of the indices.
+CREATE OR REPLACE MACRO label_spaces(models := NULL) AS TABLE
+SELECT
+    s.*,
+    (sum(s.n_classes) OVER (ORDER BY s.space) - s.n_classes)::INTEGER AS base,
+    count(*) OVER (PARTITION BY s.normalization) = 1 AS lone
+FROM (
+    SELECT
+        m.normalization,
+        m.concepts_sha256,
+        min(m.model_id) AS model_id,
+        any_value(m.n_classes) AS n_classes,
+        row_number() OVER (ORDER BY m.normalization, m.concepts_sha256)::INTEGER AS space
+    FROM models AS m
+    WHERE models IS NULL OR list_contains(models, m.name)
+    GROUP BY m.normalization, m.concepts_sha256
+) AS s;
+
+-- A number for each concept of these models under each normalisation: base + class_idx in the first
+-- space that has it.
+CREATE OR REPLACE MACRO concept_numbers(models := NULL) AS TABLE
+SELECT
+    s.space,
+    s.normalization,
+    c.class_idx,
+    c.label,
+    c.concept,
+    (min(s.base + c.class_idx) OVER (PARTITION BY s.normalization, c.concept))::INTEGER AS number
+FROM label_spaces(models := models) AS s
+JOIN classes AS c ON c.model_id = s.model_id;
+
+-- Each pair of concepts over these models, from the stored pairs, with how its cosine varies. Models
+-- that are normalised in different ways are kept apart. a < b are numbers of concept_numbers.
+CREATE OR REPLACE MACRO pair_statistics(models := NULL) AS TABLE
+WITH spaces AS (
+    SELECT s.* FROM label_spaces(models := models) AS s
+),
+chosen AS (
+    SELECT m.model_id, s.space
+    FROM models AS m
+    JOIN spaces AS s ON s.normalization = m.normalization AND s.concepts_sha256 = m.concepts_sha256
+    WHERE models IS NULL OR list_contains(models, m.name)
+),
+by_space AS (
+    SELECT
+        c.space,
+        p.a,
+        p.b,
+        count(*) AS n,
+        sum(p.cosine::DOUBLE) AS total,
+        sum(p.cosine::DOUBLE * p.cosine::DOUBLE) AS squares,
+        min(p.cosine) AS low,
+        max(p.cosine) AS high
+    FROM pairs AS p
+    JOIN chosen AS c ON c.model_id = p.model_id
+    GROUP BY ALL
+),
+numbered AS (
+    SELECT n.space, n.class_idx, n.number FROM concept_numbers(models := models) AS n
+),
+by_concept AS (
+    -- the usual case, in which indices need no translation
+    SELECT s.normalization, s.base + p.a AS a, s.base + p.b AS b, p.n, p.total, p.squares, p.low, p.high
+    FROM by_space AS p
+    JOIN spaces AS s ON s.space = p.space AND s.lone
+    UNION ALL
+    SELECT
+        s.normalization,
+        least(x.number, y.number) AS a,
+        greatest(x.number, y.number) AS b,
+        sum(p.n)::BIGINT,
+        sum(p.total),
+        sum(p.squares),
+        min(p.low),
+        max(p.high)
+    FROM by_space AS p
+    JOIN spaces AS s ON s.space = p.space AND NOT s.lone
+    JOIN numbered AS x ON x.space = p.space AND x.class_idx = p.a
+    JOIN numbered AS y ON y.space = p.space AND y.class_idx = p.b
+    GROUP BY ALL
+)
+SELECT
+    c.normalization,
+    c.a,
+    c.b,
+    c.n,
+    c.total / c.n AS mean,
+    -- of a sample; rounding may bring the difference below 0
+    CASE WHEN c.n > 1 THEN sqrt(greatest(0, c.squares - c.total ** 2 / c.n) / (c.n - 1)) END AS sd,
+    c.low,
+    c.high
+FROM by_concept AS c;

