@@ -78,7 +78,8 @@ def main() -> None:
         if str(error) == "Query interrupted":
             code = INTERRUPTED
         elif type(error).__module__.split(".")[0] in {"duckdb", "_duckdb"}:
-            code = _failed(f"the database can't answer: {error}")
+            # what a macro says of its arguments is meant for the user as it is
+            code = _failed(str(error).strip().removeprefix("Invalid Input Error: "))
         else:
             raise
     sys.exit(code)
@@ -395,7 +396,9 @@ def query(
         else:
             split = [_argument(each) for each in arguments]
             by_name = [(key, value) for key, value in split if key is not None]
-            twice = next((key for key, _ in by_name if [k for k, _ in by_name].count(key) > 1), None)
+            twice = next(
+                (key for key, _ in by_name if [k for k, _ in by_name].count(key) > 1), None
+            )
             if twice is not None:
                 raise click.UsageError(f"{twice} is given twice")
             positional = [value for key, value in split if key is None]

@@ -12,7 +12,7 @@
 CREATE OR REPLACE MACRO distance(class_a, class_b, models := NULL) AS TABLE
 WITH joint AS (
     SELECT
-        a.model_id, a.name, a.normalization, a.label AS label_a, b.label AS label_b,
+        a.model_id, a.name, a.normalization, a.n_pairs, a.label AS label_a, b.label AS label_b,
         a.norm AS norm_a, b.norm AS norm_b,
         least(a.class_idx, b.class_idx) AS idx_a, greatest(a.class_idx, b.class_idx) AS idx_b
     FROM class_named(class_a, models := models) AS a
@@ -25,8 +25,9 @@ found AS (
     UNION ALL
     SELECT c.model_id, cosine_of(v.vector, w.vector)
     FROM joint AS c
-    JOIN unpaired_weights AS v ON v.model_id = c.model_id AND v.class_idx = c.idx_a
-    JOIN unpaired_weights AS w ON w.model_id = c.model_id AND w.class_idx = c.idx_b
+    JOIN weights AS v ON v.model_id = c.model_id AND v.class_idx = c.idx_a
+    JOIN weights AS w ON w.model_id = c.model_id AND w.class_idx = c.idx_b
+    WHERE c.n_pairs = 0
 )
 SELECT
     c.name AS model,

@@ -246,8 +246,8 @@ class Catalog:
         space of the one model named. ``models`` defaults to all that know the class, ``k`` to 25 or
         as many as there are. ``where`` is an SQL condition on the classes that may answer, over the
         columns label, concept, class_idx, bias, mean, std and norm: ``"label ILIKE '%dog%'"``; there
-        are still ``k`` answers, and ranks count only those classes. ``include_self`` adds the class itself at rank 0 (a stored class), or
-        leaves the classes of an expression in.
+        are still ``k`` answers, and ranks count only those classes. ``include_self`` adds the class
+        itself at rank 0 (a stored class), or leaves the classes of an expression in.
 
         Columns: model, class, rank, neighbor, neighbor_concept, cosine in [-1, 1], euclidean (the
         distance of the normalised rows); ordered by model as given, then rank. Equal cosines rank
@@ -373,6 +373,19 @@ class Catalog:
                 "help": [query.summary for query in found],
             },
         )
+
+    def tables(self) -> dict[str, list[str]]:
+        """The tables and views of the database by name, each with its columns."""
+        return read.tables(self._database.reader())
+
+    def labels(self, model: str | None = None) -> list[str]:
+        """The labels of one model, or of all, each once. Raises UnknownModelError."""
+        chosen = None if model is None else self._known_now().lookup.models(model)[0].model_id
+        return read.labels(self._database.reader(), chosen)
+
+    def sql_words(self) -> tuple[list[str], list[str]]:
+        """What SQL is made of: its words, and the names of its functions."""
+        return read.words(self._database.reader())
 
     @cached_property
     def named_queries(self) -> dict[str, NamedQuery]:

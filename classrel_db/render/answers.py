@@ -20,23 +20,23 @@ def emit_answer(answer: Answer, spared: Path, tell: Callable[[str], None]) -> No
 
     ``spared`` is the database file, which no output may replace. Raises ArgumentError.
     """
-    format = format_of(answer.format, answer.output)
+    chosen = format_of(answer.format, answer.output)
     rows = answer.rows
-    cut = format == "table" and answer.output is None and is_cut(answer)
+    cut = chosen == "table" and answer.output is None and is_cut(answer)
     if cut and answer.most is not None:
         rows = rows.limit(answer.most)
-    emit(rows, format, answer.output, drawer(answer.drawing), spared=spared)
+    emit(rows, chosen, answer.output, drawer(answer.drawing), spared=spared)
     if cut:
-        tell(
-            f"the first {answer.most:,} rows; --format csv or --output FILE writes all of them"
-        )
+        tell(f"the first {answer.most:,} rows; --format csv or --output FILE writes all of them")
     if answer.output is not None:
         tell(f"wrote {answer.output}")
 
 
 def is_cut(answer: Answer) -> bool:
     """Whether a table of this answer leaves rows out."""
-    return answer.most is not None and len(answer.rows.limit(answer.most + 1).fetchall()) > answer.most
+    return (
+        answer.most is not None and len(answer.rows.limit(answer.most + 1).fetchall()) > answer.most
+    )
 
 
 def drawer(drawing: str) -> Callable[[DuckDBPyRelation, TextIO], None]:

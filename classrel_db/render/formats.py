@@ -230,7 +230,9 @@ def _plain(value: Any, kind: str) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(item, "") for key, item in value.items()}
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() and _scale(kind) == 0 else float(value)
+        return (
+            int(value) if value == value.to_integral_value() and _scale(kind) == 0 else float(value)
+        )
     if isinstance(value, bytes):
         return value.hex()
     return value

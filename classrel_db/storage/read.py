@@ -210,6 +210,40 @@ def kept_classes(connection: DuckDBPyConnection, model_id: int, condition: str) 
     return sorted(index for (index,) in rows.fetchall())
 
 
+def tables(connection: DuckDBPyConnection) -> dict[str, list[str]]:
+    """The columns of each table and view."""
+    found: dict[str, list[str]] = {}
+    for table, column in connection.execute(
+        """
+        SELECT table_name, column_name FROM duckdb_columns()
+        WHERE NOT internal AND table_name <> 'classrel' ORDER BY table_name, column_index
+        """
+    ).fetchall():
+        found.setdefault(table, []).append(column)
+    return found
+
+
+def words(connection: DuckDBPyConnection) -> tuple[list[str], list[str]]:
+    """DuckDB's SQL words, and the names of its functions."""
+    keywords = connection.execute("SELECT upper(keyword_name) FROM duckdb_keywords()").fetchall()
+    functions = connection.execute(
+        "SELECT DISTINCT function_name FROM duckdb_functions() WHERE regexp_matches(function_name, '^[a-z]')"
+    ).fetchall()
+    return sorted({word for (word,) in keywords}), sorted(name for (name,) in functions)
+
+
+def labels(connection: DuckDBPyConnection, model_id: int | None) -> list[str]:
+    """The labels of one model, or of all, each once, as they are stored."""
+    found = connection.execute(
+        """
+        SELECT label FROM classes WHERE $id IS NULL OR model_id = $id
+        GROUP BY label ORDER BY min(model_id), min(class_idx)
+        """,
+        {"id": model_id},
+    ).fetchall()
+    return [label for (label,) in found]
+
+
 def converted(connection: DuckDBPyConnection, value: object, kind: str) -> object:
     """``value`` as a DuckDB type, None where it can't be; what would be rounded can't."""
     if isinstance(value, bool) != (kind == "BOOLEAN") and not isinstance(value, str):

@@ -115,7 +115,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
         small("gamma", c[:30], [f"SPECIES {i:02d}" for i in range(30)], seed=3),
         small("delta", c[5:30], seed=4, normalization="center"),
         small("epsilon", [*c[29:9:-1], "own"], seed=5, dim=5, normalization="center"),
-        small("zeta", zeta, seed=6, dim=5, pairs="none"),
+        small("zeta", zeta, seed=6, dim=12, pairs="none"),
         small("eta", ["c01", "c00"], seed=7),
         small("theta", c[3:20], seed=8, normalization="none"),
         small("iota", c[20:4:-1], seed=9, dim=6, normalization="center", pairs="none"),
