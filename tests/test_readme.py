@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import classrel_db
 import classrel_db.cli
 
 ROOT = Path(__file__).parents[1]
@@ -105,3 +106,22 @@ def test_every_make_target_is_in_the_help_and_the_ones_users_need_in_the_readme(
 
 def test_ci_runs_the_test_command_of_the_readme():
     assert "make test\n" in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+def test_the_lines_of_the_shell_run(folder):
+    (shown,) = blocks("text")
+    script = re.sub(r"^\S*> ", "", shown, flags=re.MULTILINE)
+    scripts = Path(sys.executable).parent
+    done = subprocess.run(
+        [scripts / "classrel", "shell"], cwd=folder[0], input=script, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (folder[0] / "crab.csv").read_text().startswith("model,class,rank,neighbor,")
+
+
+def test_every_query_and_shell_command_is_in_the_readme(folder):
+    from classrel_db.shell.session import Session
+
+    with classrel_db.open(folder[0] / "classrel.duckdb") as catalog:
+        names = [*catalog.named_queries, *Session(classrel_db.cli.app, catalog).backslash_commands]
+    assert [name for name in names if f"`{name}" not in README] == []

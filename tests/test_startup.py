@@ -21,7 +21,7 @@ def test_every_command_explains_itself(classrel):
         assert "Usage: " in answer.stdout
         assert "--db" in answer.stdout
     assert set(app.commands) == {
-        "check", "classes", "info", "ingest", "models", "remove", "similar",
+        "check", "classes", "info", "ingest", "models", "query", "remove", "shell", "similar", "sql",
     }  # fmt: skip
 
 
@@ -49,6 +49,8 @@ HEAVY = {
     "faiss",
     "pyarrow",
     "pandas",
+    "prompt_toolkit",
+    "pygments",
 }
 
 

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 from classrel_db.catalog.algebra import Term, parse
 from classrel_db.catalog.arguments import (
     require_k,
-    require_name,
     require_one_of,
     require_query,
     require_specs,
@@ -30,7 +29,7 @@ from classrel_db.catalog.arguments import (
 )
 from classrel_db.catalog.known import Known
 from classrel_db.errors import ArgumentError, UnknownClassError
-from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES, LoadOptions, Step
+from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES
 from classrel_db.spelling import quoted
 from classrel_db.storage import queries as query_files
 from classrel_db.storage import read, statements
@@ -135,59 +134,18 @@ class Catalog:
         UnknownModelError for a name in no zoo, and DatabaseError; models stored before the one that
         failed stay, and of that one nothing is kept.
         """
-        from classrel_db import sources
         from classrel_db.catalog.ingest import ingest_head
+        from classrel_db.catalog.loading import load, located
 
         require_one_of("normalize", normalize, NORMALIZATIONS)
         require_one_of("pairs", pairs, PAIR_POLICIES)
-        texts = require_specs(specs)
-        if name is not None and len(texts) > 1:
-            raise ArgumentError(
-                f"one name ({quoted(str(name))}) for {len(texts)} models; ingest them one by one"
-            )
-        if labels is not None and not isinstance(labels, str | os.PathLike):
-            raise ArgumentError(
-                "labels are a file (txt, csv, json) or the name imagenet1k; an .npz file can hold them"
-            )
-        # all of them before the first is read: a misspelt name should not wait for a download
-        located = [sources.locate(text) for text in texts]
-        names = [require_name(place.name if name is None else name) for place in located]
-        twice = next((n for n in names if names.count(n) > 1), None)
-        if twice is not None:
-            raise ArgumentError(
-                f"two of these models would both be named {quoted(twice)}; ingest one of them with --name"
-            )
-        if (head is not None or labels is not None) and not any(p.takes_labels for p in located):
-            raise ArgumentError(
-                f"--head and --labels are for files; {located[0].spec} brings its own head and labels"
-            )
+        places = located(require_specs(specs), name=name, head=head, labels=labels)
         tell = progress or (lambda _step: None)
         answers = []
         self.close()
-        for place, model in zip(located, names, strict=True):
+        for model, place in places.items():
             started = time.perf_counter()
-            options = (
-                LoadOptions(head, None if labels is None else Path(labels))
-                if place.takes_labels
-                else LoadOptions()
-            )
-
-            def reading(done: int, total: int, model: str = model) -> None:
-                try:
-                    tell(Step(model, "read", done, total))
-                except Exception as error:
-                    raise _CallbackError from error
-
-            if sources.to_fetch(place) is not None:
-                tell(Step(model, "download", 0, 0))
-            try:
-                raw = sources.load(place, options, reading)
-            except Exception as error:
-                # the caller's own error, which a reader may have taken for one of the file's
-                own = _callback_error(error)
-                if own is not None:
-                    raise own from None
-                raise
+            raw = load(place, model, head=head, labels=labels, tell=tell)
             answer = ingest_head(
                 self._database,
                 self._indexes,
@@ -466,16 +424,6 @@ class Catalog:
             known = Known(generation, self._database, lambda: self._indexes)
             self._known = known
         return known
-
-
-class _CallbackError(Exception):
-    """Carries what a progress callback raised through the readers of files."""
-
-
-def _callback_error(error: BaseException | None) -> BaseException | None:
-    while error is not None and not isinstance(error, _CallbackError):
-        error = error.__cause__
-    return None if error is None else error.__cause__
 
 
 def _require_in_all(text: str, found: Mapping[int, object], models: Sequence[StoredModel]) -> None:

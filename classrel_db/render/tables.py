@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -77,20 +78,44 @@ def _plain(
     title: Text | None,
     file: TextIO,
 ) -> None:
+    console = _console(file)
+    listed = [[_shown(value) for value in row] for row in rows]
+    # a name or number broken in two can't be read; a label can
+    whole = [_is_number(kind) or number == 0 for number, kind in enumerate(types)]
+    needed = [
+        _column_width([name, *(row[number] for row in listed)], whole[number])
+        for number, name in enumerate(map(printable, columns))
+    ]
+    shown = len(columns)
+    if getattr(file, "scrolls", False) and sum(needed) + 2 * shown > console.width:
+        console.width = _NO_EDGE
+    while shown > 1 and sum(needed[:shown]) + 2 * shown > console.width:
+        shown -= 1
     table = _table()
-    for number, (name, kind) in enumerate(zip(columns, types, strict=True)):
-        right = _is_number(kind)
+    for number, name in enumerate(columns[:shown]):
+        right = _is_number(types[number])
         # what does not fit goes on in the next line: a name cut short can't be typed
         table.add_column(
             printable(name),
             justify="right" if right else "left",
             overflow="fold",
-            # a name or number broken in two can't be read; a label can
-            no_wrap=right or number == 0,
+            no_wrap=whole[number],
         )
-    for row in rows:
-        table.add_row(*[Text(_shown(value)) for value in row])
-    _print(table, _console(file), title)
+    for row in listed:
+        table.add_row(*map(Text, row[:shown]))
+    _print(table, console, title)
+    if shown < len(columns):
+        left_out = (
+            f"{len(columns) - shown} of {len(columns)} columns are left out: the terminal is too narrow; "
+            "name fewer columns, or use --format csv"
+        )
+        console.print(Text(left_out, style="dim"))
+
+
+def _column_width(cells: Sequence[str], whole: bool) -> int:
+    """The least characters that a column can do with: its longest cell, where none is to be folded."""
+    widest = max(map(cell_len, cells))
+    return widest if whole else min(widest, _ROOM_FOR_LABELS)
 
 
 def _one_model(model: str, rows: Sequence[Sequence[Any]], file: TextIO) -> None:

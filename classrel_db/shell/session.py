@@ -156,12 +156,14 @@ class Session:
     def _kept(self, answer: Answer, *, always: bool = False) -> Answer:
         """The answer with its rows computed and kept, where the session keeps them."""
         writes = answer.output is not None or self.output is not None
+        self.last, self.last_cut = answer, False
         if not always and (not self._keep or writes):
             return answer
         from classrel_db.storage.arrays import kept
 
         if not self._keep or writes:
-            return replace(answer, rows=kept(answer.rows))
+            self.last = replace(answer, rows=kept(answer.rows))
+            return self.last
         rows = kept(answer.rows.limit(KEPT_ROWS + 1))
         self.last_cut = rows.shape[0] > KEPT_ROWS
         if self.last_cut:

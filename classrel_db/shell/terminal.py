@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
+import shlex
 import shutil
+import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,12 +22,14 @@ from prompt_toolkit.formatted_text import HTML
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.lexers import DynamicLexer
+from rich.cells import cell_len
 
 from classrel_db.errors import ClassrelError
 from classrel_db.records import INTERRUPTED
 from classrel_db.render.text import printable, printable_lines
 from classrel_db.shell.completion import Names, complete
 from classrel_db.shell.session import (
+    Result,
     Session,
     database_message,
     history_path,
@@ -32,6 +38,7 @@ from classrel_db.shell.session import (
     script,
 )
 from classrel_db.shell.text import is_complete
+from classrel_db.storage.interrupt import interruptible
 from classrel_db.version import __version__
 
 if TYPE_CHECKING:
@@ -44,7 +51,6 @@ if TYPE_CHECKING:
 
     from classrel_db.catalog import Catalog
     from classrel_db.records import Answer
-    from classrel_db.shell.session import Result
 
 
 def run(app: click.Group, catalog: Catalog, commands: Sequence[str]) -> int:
@@ -134,16 +140,29 @@ class _Screen(io.StringIO):
     """Text for the terminal that is drawn before it is known whether it needs a pager."""
 
     encoding = "utf-8"
+    scrolls = True  # sideways too: a wide table need not be cut
 
     def isatty(self) -> bool:
         return True
 
 
 def _page(text: str) -> None:
-    if text.count("\n") < shutil.get_terminal_size().lines - 1:
+    """Write to the terminal, through the user's pager what is longer or wider than it."""
+    size = shutil.get_terminal_size()
+    plain = [cell_len(click.unstyle(line)) for line in text.splitlines()]
+    command = shlex.split(os.environ.get("PAGER") or "less")
+    fits = len(plain) < size.lines - 1 and max(plain, default=0) <= size.columns
+    if fits or not command or shutil.which(command[0]) is None:
         click.echo(text, nl=False)
-    else:
-        click.echo_via_pager(text, color=True)
+        return
+    # colours as they are, and long lines to be scrolled, not broken; a user's own wish goes before
+    environment = {"LESS": "-RS", **os.environ}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as pager:  # noqa: S603
+        with suppress(KeyboardInterrupt, BrokenPipeError):
+            pager.communicate(text.encode("utf-8", "replace"))
+        while pager.poll() is None:  # Ctrl-C is the pager's own affair
+            with suppress(KeyboardInterrupt):
+                pager.wait()
 
 
 class _Loop:
@@ -192,7 +211,7 @@ class _Loop:
                 return code
 
     def _do(self, line: str) -> tuple[int, bool, str]:
-        result = _present(self.session, self.session.handle(line), paged=True)
+        result = self._asked(line, paged=True)
         self._names = None
         self._say(result)
         if result.then == "edit":
@@ -201,6 +220,14 @@ class _Loop:
         if result.then == "watch":
             self._again(result.text, result.pause)
         return result.code, result.then == "leave", ""
+
+    def _asked(self, line: str, *, paged: bool) -> Result:
+        try:
+            # here, not around the whole shell: the prompt has the signal to itself
+            with interruptible():
+                return _present(self.session, self.session.handle(line), paged=paged)
+        except KeyboardInterrupt:  # Python's own, which comes after the database's
+            return Result(error="interrupted", code=INTERRUPTED)
 
     def _say(self, result: Result) -> None:
         if result.error:
@@ -213,8 +240,7 @@ class _Loop:
             while True:
                 click.clear()
                 click.echo(f"every {pause:g} s, Ctrl-C ends it: {printable(statement)}")
-                result = self.session.handle(statement)
-                result = _present(self.session, result, paged=False)
+                result = self._asked(statement, paged=False)
                 self._say(result)
                 if result.code:
                     return

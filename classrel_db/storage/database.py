@@ -20,6 +20,7 @@ from classrel_db.errors import (
     LockedDatabaseError,
     MissingDatabaseError,
 )
+from classrel_db.storage.interrupt import watch
 from classrel_db.storage.schema import FORMAT, require_schema, upgrade
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Database:
                 self._opened = connection
                 self._identity = _identity(self.path)
                 self._times_opened += 1
-            cursor = self._opened.cursor()
+            cursor = watch(self._opened.cursor())
             for statement in self._own_queries:
                 cursor.execute(statement)
             return cursor

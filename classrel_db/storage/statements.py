@@ -74,16 +74,16 @@ def run(
     ``parameters`` are bound to ``$name`` or ``?``. Raises StatementError for what is not one
     statement, may not be run on a database that is read, or does not fit the database.
     """
-    statement = _only_one(connection, text)
-    _require_reading(connection, statement)
-    return _run(connection, statement.query, parameters)
+    _require_reading(connection, _only_one(connection, text))
+    return _run(connection, text, parameters)
 
 
 def run_writing(
     connection: DuckDBPyConnection, text: str, parameters: Parameters | None = None
 ) -> DuckDBPyRelation:
     """Run one statement of any kind. Raises StatementError."""
-    return _run(connection, _only_one(connection, text).query, parameters)
+    _only_one(connection, text)
+    return _run(connection, text, parameters)
 
 
 def require_condition(rows: DuckDBPyRelation, condition: str) -> DuckDBPyRelation:

@@ -56,12 +56,10 @@ SELECT
     m.name AS model,
     a.label AS class_a,
     b.label AS class_b,
-    a.class_idx AS idx_a,
-    b.class_idx AS idx_b,
-    a.concept AS concept_a,
-    b.concept AS concept_b,
     p.cosine,
-    euclidean(p.cosine, a.norm, b.norm) AS euclidean
+    euclidean(p.cosine, a.norm, b.norm) AS euclidean,
+    a.concept AS concept_a,
+    b.concept AS concept_b
 FROM models AS m
 JOIN (
     SELECT model_id, a, b, cosine FROM pairs

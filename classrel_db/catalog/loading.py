@@ -1,0 +1,95 @@
+"""From what a user typed to heads in memory: every spec is located before the first is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from classrel_db import sources
+from classrel_db.catalog.arguments import require_name
+from classrel_db.errors import ArgumentError
+from classrel_db.records import LoadOptions, Step
+from classrel_db.spelling import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from classrel_db.records import Head, Progress
+    from classrel_db.sources import Located
+
+
+def located(
+    specs: Sequence[str],
+    *,
+    name: str | None,
+    head: str | None,
+    labels: str | os.PathLike[str] | None,
+) -> dict[str, Located]:
+    """Where each spec's head is, by the name that it will be stored under, in the order given.
+
+    Raises ArgumentError for names that collide or options that fit none of them, UnknownModelError for
+    a name in no zoo, SourceError for a file that is not there: a misspelt name should not wait for a
+    download.
+    """
+    if name is not None and len(specs) > 1:
+        raise ArgumentError(
+            f"one name ({quoted(str(name))}) for {len(specs)} models; ingest them one by one"
+        )
+    if labels is not None and not isinstance(labels, str | os.PathLike):
+        raise ArgumentError(
+            "labels are a file (txt, csv, json) or the name imagenet1k; an .npz file can hold them"
+        )
+    places = [sources.locate(spec) for spec in specs]
+    names = [require_name(place.name if name is None else name) for place in places]
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None:
+        raise ArgumentError(
+            f"two of these models would both be named {quoted(twice)}; ingest one of them with --name"
+        )
+    if (head is not None or labels is not None) and not any(p.takes_labels for p in places):
+        raise ArgumentError(
+            f"--head and --labels are for files; {places[0].spec} brings its own head and labels"
+        )
+    return dict(zip(names, places, strict=True))
+
+
+def load(
+    place: Located,
+    model: str,
+    *,
+    head: str | None,
+    labels: str | os.PathLike[str] | None,
+    tell: Progress,
+) -> Head:
+    """Read one head, with its progress told. Raises SourceError, LabelError, WeightsError."""
+    options = LoadOptions()
+    if place.takes_labels:
+        options = LoadOptions(head, None if labels is None else Path(labels))
+
+    def reading(done: int, total: int) -> None:
+        try:
+            tell(Step(model, "read", done, total))
+        except Exception as error:
+            raise _CallbackError from error
+
+    if sources.to_fetch(place) is not None:
+        tell(Step(model, "download", 0, 0))
+    try:
+        return sources.load(place, options, reading)
+    except Exception as error:
+        # the caller's own error, which a reader may have taken for one of the file's
+        own = _callback_error(error)
+        if own is not None:
+            raise own from None
+        raise
+
+
+class _CallbackError(Exception):
+    """Carries what a progress callback raised through the readers of files."""
+
+
+def _callback_error(error: BaseException | None) -> BaseException | None:
+    while error is not None and not isinstance(error, _CallbackError):
+        error = error.__cause__
+    return None if error is None else error.__cause__
