@@ -11,7 +11,8 @@
 -- Reading it: in each model every class has a rank by its cosine with the one asked for; mean_rank is
 -- over the n models that have the class, best_rank and worst_rank its extremes. Ranks do not depend
 -- on how wide a model's cosines are or how it was normalised; mean_cosine and sd_cosine do, so read
--- them where all models are normalised alike. Classes are matched by concept.
+-- them where all models are normalised alike. Classes are matched by concept; the one asked for is
+-- looked up in each model by itself, so give its concept where label spaces differ.
 CREATE OR REPLACE MACRO consensus_neighbors(class, k := 25, models := NULL, keep := NULL) AS TABLE
 WITH ranked AS (
     SELECT

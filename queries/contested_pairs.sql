@@ -19,59 +19,46 @@ WITH top AS MATERIALIZED (
     LIMIT k
 ),
 named AS MATERIALIZED (
-    SELECT DISTINCT ON (n.number) n.number, n.normalization, n.label, n.concept
+    SELECT DISTINCT ON (n.number) n.number, n.label, n.concept
     FROM concept_numbers(models := models) AS n
     ORDER BY n.number, n.space
 ),
--- where each model keeps the classes in question
-places AS MATERIALIZED (
-    SELECT n.number, c.model_id, c.class_idx
-    FROM (SELECT t.a AS number FROM top AS t UNION SELECT t.b FROM top AS t) AS w
-    JOIN named AS n ON n.number = w.number
-    JOIN classes AS c ON c.concept = n.concept
-    JOIN models AS m ON m.model_id = c.model_id AND m.normalization = n.normalization
-    WHERE models IS NULL OR list_contains(models, m.name)
-),
+-- Where each model keeps the classes in question. A file keeps no MATERIALIZED, and DuckDB 1.2 then
+-- evaluates anew what is named twice: so `top` is named once.
 wanted AS MATERIALIZED (
     SELECT
-        t.a,
-        t.b,
-        i.model_id,
+        t.*,
+        x.label AS class_a,
+        y.label AS class_b,
+        m.model_id,
+        m.name,
         least(i.class_idx, j.class_idx) AS idx_a,
         greatest(i.class_idx, j.class_idx) AS idx_b
     FROM top AS t
-    JOIN places AS i ON i.number = t.a
-    JOIN places AS j ON j.number = t.b AND j.model_id = i.model_id
-),
-held AS (
-    SELECT w.a, w.b, m.name, p.cosine
-    FROM wanted AS w
-    JOIN (
-        -- few values, by which the scan can skip most of the pairs
-        SELECT x.* FROM pairs AS x
-        WHERE x.a IN (SELECT DISTINCT w.idx_a FROM wanted AS w)
-          AND x.model_id IN (SELECT DISTINCT w.model_id FROM wanted AS w)
-    ) AS p ON p.model_id = w.model_id AND p.a = w.idx_a AND p.b = w.idx_b
-    JOIN models AS m ON m.model_id = w.model_id
-),
-extremes AS (
-    SELECT h.a, h.b, arg_min(h.name, h.cosine) AS low_model, arg_max(h.name, h.cosine) AS high_model
-    FROM held AS h
-    GROUP BY h.a, h.b
+    JOIN named AS x ON x.number = t.a
+    JOIN named AS y ON y.number = t.b
+    JOIN classes AS i ON i.concept = x.concept
+    JOIN classes AS j ON j.concept = y.concept AND j.model_id = i.model_id
+    JOIN models AS m ON m.model_id = i.model_id AND m.normalization = t.normalization
+    WHERE models IS NULL OR list_contains(models, m.name)
 )
 SELECT
-    x.label AS class_a,
-    y.label AS class_b,
-    t.normalization,
-    t.n,
-    t.mean,
-    t.sd,
-    t.low,
-    e.low_model,
-    t.high,
-    e.high_model
-FROM top AS t
-JOIN named AS x ON x.number = t.a
-JOIN named AS y ON y.number = t.b
-JOIN extremes AS e ON e.a = t.a AND e.b = t.b
-ORDER BY t.sd DESC, t.a, t.b;
+    w.class_a,
+    w.class_b,
+    w.normalization,
+    w.n,
+    w.mean,
+    w.sd,
+    w.low,
+    arg_min(w.name, p.cosine) AS low_model,
+    w.high,
+    arg_max(w.name, p.cosine) AS high_model
+FROM wanted AS w
+JOIN (
+    -- few values, by which the scan can skip most of the pairs
+    SELECT q.* FROM pairs AS q
+    WHERE q.a IN (SELECT DISTINCT w.idx_a FROM wanted AS w)
+      AND q.model_id IN (SELECT DISTINCT w.model_id FROM wanted AS w)
+) AS p ON p.model_id = w.model_id AND p.a = w.idx_a AND p.b = w.idx_b
+GROUP BY w.class_a, w.class_b, w.normalization, w.n, w.mean, w.sd, w.low, w.high, w.a, w.b
+ORDER BY w.sd DESC, w.a, w.b;

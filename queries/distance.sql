@@ -8,7 +8,8 @@
 --
 -- Reading it: compare the cosines of models with their normalisation in view, and rather by how far
 -- each lies above its model's own mean (`FROM model_summary()`): a narrow head has wider cosines.
--- A model without stored pairs answers from its weights, with the same result.
+-- A model without stored pairs answers from its weights, with the same result. The classes are looked
+-- up in each model by itself, so give their concepts where label spaces differ.
 CREATE OR REPLACE MACRO distance(class_a, class_b, models := NULL) AS TABLE
 WITH joint AS (
     SELECT

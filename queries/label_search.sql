@@ -8,7 +8,7 @@
 --
 -- Reading it: score is 1 for the label itself (case aside), above 0.9 where the text begins the label,
 -- above 0.8 where it is a part of it, and else 0.8 times the Jaro-Winkler similarity. n is in how many
--- models the class is.
+-- models the class has that label.
 CREATE OR REPLACE MACRO label_search(text, k := 25, models := NULL) AS TABLE
 WITH found AS (
     SELECT c.label, c.concept, count(*) AS n
@@ -30,5 +30,5 @@ scored AS (
 )
 SELECT s.label AS class, s.concept, s.score::DOUBLE AS score, s.n
 FROM scored AS s
-ORDER BY s.score DESC, s.label, s.concept
+ORDER BY round(s.score, 12) DESC, s.label, s.concept
 LIMIT k;

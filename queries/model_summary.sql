@@ -4,10 +4,10 @@
 --
 -- Example: FROM model_summary()
 --
--- Reading it: mean and sd are of the cosines of all pairs, low and high the extremes; null_mean is
--- -1/(C-1), which the mean approaches in a head without structure, and null_sd 1/sqrt(D-1), the spread
--- of unrelated directions: an sd well above it is structure. mean_nearest is the mean cosine of a class
--- with its nearest neighbour. Without stored pairs the first four are NULL.
+-- Reading it: mean and sd (of the population) are of the cosines of all pairs, low and high the
+-- extremes; null_mean is -1/(C-1), which the mean approaches in a head without structure, and null_sd
+-- 1/sqrt(D-1), the spread of unrelated directions: an sd well above it is structure. mean_nearest is
+-- the mean cosine of a class with its nearest neighbour. Without stored pairs the first four are NULL.
 CREATE OR REPLACE MACRO model_summary(models := NULL) AS TABLE
 WITH chosen AS (
     SELECT m.* FROM models AS m WHERE models IS NULL OR list_contains(models, m.name)

@@ -8,7 +8,8 @@
 -- Reading it: a model's profile of the class is its cosines with every other class. correlation is
 -- Pearson's, of that profile with the mean profile of the other models, over the n concepts that they
 -- share; mean_difference is the mean absolute difference of the two. With two models both have the
--- same correlation. Models that are normalised in different ways are compared apart.
+-- same correlation. Models that are normalised in different ways are compared apart. The class is
+-- looked up in each model by itself, so give its concept where label spaces differ.
 CREATE OR REPLACE MACRO outlier_models(class, models := NULL) AS TABLE
 WITH profiles AS (
     SELECT x.model_id, x.name, x.normalization, o.concept, x.cosine::DOUBLE AS cosine

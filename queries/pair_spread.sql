@@ -11,23 +11,38 @@
 -- concept: where class_a names another concept in another model, as an index may, each has its rows.
 -- Models that are normalised in different ways are counted apart, a row each.
 CREATE OR REPLACE MACRO pair_spread(class_a, class_b := NULL, models := NULL) AS TABLE
+WITH cosines AS (
+    SELECT
+        x.name,
+        x.normalization,
+        a.label AS label_a,
+        o.label AS label_b,
+        a.concept AS concept_a,
+        o.concept AS concept_b,
+        x.cosine
+    FROM class_cosines(class_a, models := models) AS x
+    JOIN classes AS a ON a.model_id = x.model_id AND a.class_idx = x.class_idx
+    JOIN classes AS o ON o.model_id = x.model_id AND o.class_idx = x.other_idx
+    WHERE class_b IS NULL
+    UNION ALL
+    -- one pair is found without reading all those of a class
+    SELECT d.model, d.normalization, d.class_a, d.class_b, a.concept, b.concept, d.cosine
+    FROM distance(class_a, class_b, models := models) AS d
+    JOIN class_named(class_a, models := models) AS a ON a.name = d.model
+    JOIN class_named(class_b, models := models) AS b ON b.name = d.model
+    WHERE class_b IS NOT NULL
+)
 SELECT
-    min(a.label) AS class_a,
-    min(o.label) AS class_b,
-    x.normalization,
+    min(c.label_a) AS class_a,
+    min(c.label_b) AS class_b,
+    c.normalization,
     count(*) AS n,
-    avg(x.cosine::DOUBLE) AS mean,
-    stddev_samp(x.cosine::DOUBLE) AS sd,
-    min(x.cosine) AS low,
-    arg_min(x.name, x.cosine) AS low_model,
-    max(x.cosine) AS high,
-    arg_max(x.name, x.cosine) AS high_model
-FROM class_cosines(class_a, models := models) AS x
-JOIN classes AS a ON a.model_id = x.model_id AND a.class_idx = x.class_idx
-JOIN classes AS o ON o.model_id = x.model_id AND o.class_idx = x.other_idx
-WHERE class_b IS NULL
-   OR (x.model_id, x.other_idx) IN (
-        SELECT (b.model_id, b.class_idx) FROM class_named(class_b, models := models) AS b
-      )
-GROUP BY x.normalization, a.concept, o.concept
-ORDER BY sd DESC NULLS LAST, 2, x.normalization, o.concept, a.concept;
+    avg(c.cosine::DOUBLE) AS mean,
+    stddev_samp(c.cosine::DOUBLE) AS sd,
+    min(c.cosine) AS low,
+    arg_min(c.name, c.cosine) AS low_model,
+    max(c.cosine) AS high,
+    arg_max(c.name, c.cosine) AS high_model
+FROM cosines AS c
+GROUP BY c.normalization, c.concept_a, c.concept_b
+ORDER BY sd DESC NULLS LAST, 2, c.normalization, c.concept_b, c.concept_a;

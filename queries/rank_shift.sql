@@ -11,7 +11,9 @@
 --
 -- Reading it: rank_a and rank_b are among the classes that both models have; shift is rank_b - rank_a,
 -- so above 0 the class is farther away in model_b. A shift near the top means more than the same shift
--- far down, where cosines lie close together. Classes are matched by concept.
+-- far down, where cosines lie close together. Classes are matched by concept; the one asked for is
+-- looked up in each model by itself, so give its concept where label spaces differ. `keep` is asked of
+-- the classes of model_a.
 CREATE OR REPLACE MACRO rank_shift(class, model_a, model_b, k := 25, keep := NULL) AS TABLE
 WITH candidates AS (
     SELECT c.*

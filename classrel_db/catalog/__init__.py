@@ -272,7 +272,8 @@ class Catalog:
         if not isinstance(where, str):
             raise ArgumentError(f"where is an SQL condition as text, not {where!r}")
         connection = self._database.reader()
-        statements.require_condition(read.describing(connection), where)
+        ids = [model.model_id for model in models]
+        statements.require_condition(read.describing(connection, ids), where)
         return [read.kept_classes(connection, model.model_id, where) for model in models]
 
     def sql(
@@ -324,7 +325,6 @@ class Catalog:
 
         found = self.named_queries.values()
         return arrays.listing(
-            self._database.reader(),
             {
                 "query": [query.name for query in found],
                 "parameters": [", ".join(p.shown for p in query.parameters) for query in found],
@@ -333,8 +333,8 @@ class Catalog:
         )
 
     def tables(self) -> dict[str, list[str]]:
-        """The tables and views of the database by name, each with its columns."""
-        return read.tables(self._database.reader())
+        """The tables and views of the database by name, each with its columns; temporary ones too."""
+        return read.tables(self._known_now().session)
 
     def labels(self, model: str | None = None) -> list[str]:
         """The labels of one model, or of all, each once. Raises UnknownModelError."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def named(queries: Mapping[str, NamedQuery], name: str) -> NamedQuery:
     """The query of this name. Raises ArgumentError, with the nearest names."""
-    if name not in queries:
+    if not isinstance(name, str) or name not in queries:
+        name = str(name)
         raise ArgumentError(
             f"no query {quoted(name)}{did_you_mean(name, list(queries))}; `classrel query` lists them"
         )
@@ -41,7 +42,11 @@ def call(
     … as a class of them. Raises ArgumentError for an unknown, missing or ill-typed argument,
     StatementError for a condition that is none, and what the lookup raises.
     """
-    given = _assigned(query, positional, by_name)
+    given = {
+        name: value
+        for name, value in _assigned(query, positional, by_name).items()
+        if value is not None or name not in _conditions(query)
+    }
     values = {
         parameter.name: _typed(connection, query, parameter, given[parameter.name])
         for parameter in query.parameters
@@ -55,7 +60,9 @@ def call(
             continue
         value = values[parameter.name]
         if parameter.type == CONDITION:
-            require_condition(read.describing(connection), value)
+            require_condition(
+                read.describing(connection, [model.model_id for model in models]), value
+            )
             shown = f"({value}\n)"  # the line break ends a comment in it
         else:
             if _is_class(parameter) and value is not None:
@@ -64,6 +71,10 @@ def call(
             shown = f"${parameter.name}"
         parts.append(shown if parameter.default is None else f"{parameter.name} := {shown}")
     return f"FROM {query.name}({', '.join(parts)})", bound
+
+
+def _conditions(query: NamedQuery) -> set[str]:
+    return {parameter.name for parameter in query.parameters if parameter.type == CONDITION}
 
 
 def _assigned(

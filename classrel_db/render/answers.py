@@ -34,9 +34,7 @@ def emit_answer(answer: Answer, spared: Path, tell: Callable[[str], None]) -> No
 
 def is_cut(answer: Answer) -> bool:
     """Whether a table of this answer leaves rows out."""
-    return (
-        answer.most is not None and len(answer.rows.limit(answer.most + 1).fetchall()) > answer.most
-    )
+    return answer.most is not None and answer.rows.limit(answer.most + 1).shape[0] > answer.most
 
 
 def drawer(drawing: str) -> Callable[[DuckDBPyRelation, TextIO], None]:

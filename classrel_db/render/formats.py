@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from classrel_db.records import Format
 
 BINARY = {"parquet", "arrow"}
+# DuckDB's types whose Python values print and serialise as what they are.
+_AS_THEY_ARE = {
+    "varchar", "boolean", "decimal", "timestamp", "null",
+    "tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger", "ubigint",
+}  # fmt: skip
 _FEW = 10_000  # rows that are fetched at once
 _BATCH = 8_192  # rows a time, beyond
 _ENDINGS = {
@@ -154,11 +159,20 @@ def write_jsonl(rows: DuckDBPyRelation, file: TextIO) -> None:
         file.write(f"{item}\n")
 
 
+def _spelled(value: Any) -> Any:
+    """What JSON has no type for: a decimal is a number where a double holds all of it."""
+    if isinstance(value, Decimal):
+        if value.as_tuple().exponent == 0:
+            return int(value)
+        return float(value) if Decimal(repr(float(value))) == value else str(value)
+    return str(value)
+
+
 def _objects(rows: DuckDBPyRelation) -> Iterator[str]:
     names = _distinct(rows.columns)
     for row in values(rows):
         item = dict(zip(names, row, strict=True))
-        yield json.dumps(item, ensure_ascii=False, default=str, allow_nan=False)
+        yield json.dumps(item, ensure_ascii=False, default=_spelled, allow_nan=False)
 
 
 def _distinct(columns: Sequence[str]) -> list[str]:
@@ -189,7 +203,7 @@ def _csv_cell(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"  # as JSON and DuckDB have it
     if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return json.dumps(value, ensure_ascii=False, default=_spelled)
     return "" if value is None else value
 
 
@@ -203,15 +217,25 @@ def values(rows: DuckDBPyRelation) -> Iterator[list[Any]]:
     """The rows as Python values that print and serialise as what they are.
 
     Few rows are fetched at once; many, batch by batch as they are needed: a result may be larger than
-    memory.
+    memory. What Python has no value of its own for comes as DuckDB spells it.
     """
-    kinds = [str(kind) for kind in rows.types]
-    # DuckDB makes Python's values of these only with a package for time zones
-    zoned = any("WITH TIME ZONE" in kind for kind in kinds)
-    some = [] if zoned else rows.limit(_FEW + 1).fetchall()
-    fetched = _batched(rows) if zoned or len(some) > _FEW else some
-    for row in fetched:
-        yield [_plain(value, kind) for value, kind in zip(row, kinds, strict=True)]
+    kinds = rows.types
+    if None in map(_converter, kinds):
+        rows = rows.project(
+            ", ".join(
+                f"CAST(#{number} AS {_readable(kind)}) AS {_identifier(name)}"
+                for number, (kind, name) in enumerate(
+                    zip(kinds, rows.columns, strict=True), start=1
+                )
+            )
+        )
+    plain = list(map(_converter, rows.types))
+    some = rows.limit(_FEW + 1).fetchall()
+    for row in _batched(rows) if len(some) > _FEW else some:
+        yield [
+            None if value is None or convert is None else convert(value)
+            for value, convert in zip(row, plain, strict=True)
+        ]
 
 
 def _batched(rows: DuckDBPyRelation) -> Iterator[Sequence[Any]]:
@@ -219,29 +243,52 @@ def _batched(rows: DuckDBPyRelation) -> Iterator[Sequence[Any]]:
         yield from zip(*[column.to_pylist() for column in batch.columns], strict=True)
 
 
-def _plain(value: Any, kind: str) -> Any:
-    if isinstance(value, float):
-        if not math.isfinite(value):
+def _converter(kind: Any) -> Callable[[Any], Any] | None:
+    """What makes a printable value of one of DuckDB's type ``kind``; None if DuckDB is to spell it."""
+    name = kind.id
+    if name in _AS_THEY_ARE:
+        return _as_it_is
+    if name == "hugeint":
+        return int  # Arrow hands it over as a decimal
+    if name in {"float", "double"}:
+        return _single if name == "float" else _double
+    if name not in {"list", "array", "struct"}:
+        return None
+    if name == "struct":
+        fields = {field: _converter(inner) for field, inner in kind.children}
+        if None in fields.values():
             return None
-        return shortest(value) if kind == "FLOAT" else value
-    if isinstance(value, list):
-        inner = kind.removesuffix("[]") if kind.endswith("[]") else ""
-        return [_plain(item, inner) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(item, "") for key, item in value.items()}
-    if isinstance(value, Decimal):
-        return (
-            int(value) if value == value.to_integral_value() and _scale(kind) == 0 else float(value)
-        )
-    if isinstance(value, bytes):
-        return value.hex()
+        return lambda value: {
+            field: None if item is None else fields[field](item)  # type: ignore[misc]
+            for field, item in value.items()
+        }
+    inner = _converter(kind.children[0][1])
+    if inner is None:
+        return None
+    return lambda value: [None if item is None else inner(item) for item in value]
+
+
+def _readable(kind: Any) -> str:
+    """The type itself, or text in place of what Python has no value of its own for."""
+    if _converter(kind) is not None:
+        return str(kind)
+    return f"{_readable(kind.children[0][1])}[]" if kind.id in {"list", "array"} else "VARCHAR"
+
+
+def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _scale(kind: str) -> int:
-    """The digits after the point of a DECIMAL(p,s); 0 of a HUGEINT, which Arrow hands over as one."""
-    found = re.search(r"DECIMAL\(\d+,\s*(\d+)\)", kind)
-    return int(found[1]) if found else 0
+def _double(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _single(value: float) -> float | None:
+    return shortest(value) if math.isfinite(value) else None
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def shortest(value: float) -> float:

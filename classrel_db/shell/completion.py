@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import click
 
+from classrel_db.records import FORMATS
 from classrel_db.shell.text import SQL_WORDS, is_sql, scan, words
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 MOST = 60  # candidates offered at once
 _FUZZY_FROM = 3  # letters, before spelling mistakes are looked past
 _AFTER_TABLE_WORD = re.compile(r"\b(?:from|join|describe|summarize|table|into)\s+$", re.IGNORECASE)
+_AFTER_MODEL = re.compile(
+    r"\bmodel\w*\s*(?:=|:=|in\s*\(|!=|<>)\s*\[?\s*(?:'[^']*'\s*,\s*)*$", re.IGNORECASE
+)
 _CALL = re.compile(r"(\w+)\s*\($")
 
 
@@ -107,9 +111,15 @@ class Names:
 def complete(text: str, names: Names) -> list[Candidate]:
     """The candidates at the end of ``text``, best first."""
     bare = text.lstrip()
+    found: Iterable[Candidate]
     if is_sql(text) and bare.split(maxsplit=1)[0].lower() not in names.commands and _begun(bare):
-        return list(_in_sql(text, names))
-    return list(_in_command(text, names))
+        found = _in_sql(text, names)
+    else:
+        found = _in_command(text, names)
+    once: dict[str, Candidate] = {}
+    for candidate in found:
+        once.setdefault(candidate.text, candidate)
+    return list(once.values())
 
 
 def _begun(text: str) -> bool:
@@ -163,9 +173,7 @@ def _in_sql(text: str, names: Names) -> Iterator[Candidate]:
 def _in_string(text: str, opened: int, names: Names) -> Iterator[Candidate]:
     part = text[opened + 1 :].replace("''", "'")
     before = text[:opened]
-    after_model = re.search(
-        r"model\w*\s*(?:=|:=|in\s*\(|!=|<>)\s*\[?[^()]*$", before, re.IGNORECASE
-    )
+    after_model = _AFTER_MODEL.search(before)
     for model in names.models:
         if part.casefold() in model.casefold() and (part or after_model or _CALL.search(before)):
             yield _quoted_sql(model, opened, "model")
@@ -224,11 +232,11 @@ def _matching(
 
 
 def _in_command(text: str, names: Names) -> Iterator[Candidate]:
+    if text.lstrip().startswith("\\"):
+        yield from _in_backslash(text, names)
+        return
     line = words(text)
     if not line.finished:
-        if line.unfinished.startswith("\\"):
-            yield from _matching(line.unfinished, line.start, names.backslash, "shell")
-            return
         own = ["use", "help", "exit"]
         yield from _matching(line.unfinished, line.start, names.commands, "command")
         yield from _matching(line.unfinished, line.start, own, "shell")
@@ -240,25 +248,42 @@ def _in_command(text: str, names: Names) -> Iterator[Candidate]:
     first = first.lower()
     if first == "use":
         yield from _values(names.models, line.unfinished, line.start, line.quote, "model")
-    elif first == "\\d":
-        yield from _matching(line.unfinished, line.start, names.tables, "table")
-        yield from _matching(line.unfinished, line.start, names.queries, "macro")
-    elif first == "\\dm":
-        yield from _matching(line.unfinished, line.start, names.queries, "macro")
-    elif first in {"\\format", "\\last"}:
-        from classrel_db.records import FORMATS
-
-        yield from _matching(line.unfinished, line.start, FORMATS, "format")
-    elif first in {"help", "\\help"}:
-        yield from _matching(line.unfinished, line.start, ["sql", "keys"], "topic")
-        yield from _matching(line.unfinished, line.start, names.commands, "command")
-        yield from _matching(line.unfinished, line.start, names.queries, "macro")
-    elif first in {"\\o", "\\read"}:
-        yield from _files(line.unfinished, line.start)
-    elif first in {"\\explain", "\\watch", "\\e"}:
-        yield from _in_sql(text, names)
+    elif first == "help":
+        yield from _topics(line.unfinished, line.start, names)
     elif first in names.commands:
         yield from _of_command(names.commands[first], rest, text, names)
+
+
+def _in_backslash(text: str, names: Names) -> Iterator[Candidate]:
+    first, blank, rest = text.lstrip().partition(" ")
+    lead = len(text) - len(text.lstrip())
+    if not blank:
+        yield from _matching(first, lead, names.backslash, "shell")
+        return
+    start = lead + len(first) + 1
+    line = words(rest)
+    part, place = line.unfinished, start + line.start
+    if first in {"\\d", "\\dm"}:
+        if first == "\\d":
+            yield from _matching(part, place, names.tables, "table")
+        yield from _matching(part, place, names.queries, "macro")
+    elif first in {"\\format", "\\last"} and not line.finished:
+        yield from _matching(part, place, FORMATS, "format")
+    elif first == "\\help":
+        yield from _topics(part, place, names)
+    elif first in {"\\o", "\\read", "\\last"}:
+        yield from _files(part, place)
+    elif first in {"\\explain", "\\watch", "\\e"}:
+        if first == "\\watch":
+            start += len(rest) - len(rest.lstrip("0123456789. "))
+        for candidate in _in_sql(text[start:], names):
+            yield replace(candidate, start=candidate.start + start)
+
+
+def _topics(part: str, start: int, names: Names) -> Iterator[Candidate]:
+    yield from _matching(part, start, ["sql", "keys"], "topic")
+    yield from _matching(part, start, names.commands, "command")
+    yield from _matching(part, start, names.queries, "macro")
 
 
 def _of_command(
@@ -355,6 +380,8 @@ def _values(
 
 def _shell_quoted(value: str, quote: str) -> str:
     """``value`` as one word of a command line, in the quotes that were begun with, or in those it needs."""
+    if value.startswith("-"):
+        value = f" {value}"  # or it is taken for an option; the blank is stripped from a class
     plain = re.fullmatch(r"[\w@%+=:,./-]+", value) is not None
     if plain and not quote:
         return value

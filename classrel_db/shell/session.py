@@ -108,9 +108,12 @@ class Session:
         except OSError as error:
             result = Result(error=f"can't go on: {error}", code=1)
         except Exception as error:
-            if not is_databases(error):
+            if str(error) == "Query interrupted":  # how DuckDB spells Ctrl-C
+                result = Result(error="interrupted", code=INTERRUPTED)
+            elif not is_databases(error):
                 raise
-            result = Result(error=database_message(error), code=1)
+            else:
+                result = Result(error=database_message(error), code=1)
         seconds = time.perf_counter() - started
         if result.then == "":
             self.seconds = seconds

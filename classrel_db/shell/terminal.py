@@ -75,7 +75,11 @@ def _run_parts(session: Session, parts: Iterable[tuple[int, str]], place: str) -
         result = session.handle(text)
         if result.then in {"edit", "watch"}:
             result = replace(
-                result, then="", code=1, error=f"{part.split()[0]} needs a terminal; leave it out"
+                result,
+                then="",
+                text="",
+                code=1,
+                error=f"{part.split()[0]} needs a terminal; leave it out",
             )
         result = _present(session, result, paged=False)
         if result.error:

@@ -18,7 +18,7 @@ SQL_WORDS = frozenset(
         "update vacuum values with",
     )
 )
-_FIRST_WORD = re.compile(r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(\(|[A-Za-z_]+)", re.DOTALL)
+_FIRST_WORD = re.compile(r"\s*(\(|[A-Za-z_]+)")
 _DOLLAR = re.compile(r"\$\w*\$")
 
 
@@ -52,10 +52,10 @@ def scan(text: str) -> Scan:
                 return Scan(tuple(ends), "--", place)
             place = end + 1
         elif text.startswith("/*", place):
-            end = text.find("*/", place + 2)
+            end = _end_of_comment(text, place)
             if end < 0:
                 return Scan(tuple(ends), "/*", place)
-            place = end + 2
+            place = end
         elif mark == "$" and (tag := _DOLLAR.match(text, place)):
             end = text.find(tag[0], tag.end())
             if end < 0:
@@ -70,20 +70,61 @@ def scan(text: str) -> Scan:
 
 def _end_of_quoted(text: str, start: int) -> int:
     """Behind the closing quote of what opens at ``start``; a doubled quote is one inside it."""
-    quote, place = text[start], start + 1
-    while True:
-        place = text.find(quote, place)
-        if place < 0:
-            return -1
-        if not text.startswith(quote * 2, place):
+    quote = text[start]
+    # E'...' has backslashes that escape
+    escapes = re.search(r"(?<!\w)[eE]$", text[:start][-2:]) is not None and quote == "'"
+    place = start + 1
+    while place < len(text):
+        if escapes and text[place] == "\\":
+            place += 2
+        elif text[place] != quote:
+            place += 1
+        elif text.startswith(quote * 2, place):
+            place += 2
+        else:
             return place + 1
-        place += 2
+    return -1
+
+
+def _end_of_comment(text: str, start: int) -> int:
+    """Behind the mark that ends the comment which opens at ``start``; comments nest."""
+    depth = 0
+    for mark in re.finditer(r"/\*|\*/", text[start:]):
+        depth += 1 if mark[0] == "/*" else -1
+        if depth == 0:
+            return start + mark.end()
+    return -1
+
+
+def bare(text: str) -> str:
+    """SQL without its comments; strings stay."""
+    parts = []
+    place = 0
+    while place < len(text):
+        if text[place] in "'\"":
+            end = _end_of_quoted(text, place)
+            end = len(text) if end < 0 else end
+            parts.append(text[place:end])
+        elif text.startswith("--", place):
+            end = text.find("\n", place)
+            end = len(text) if end < 0 else end
+        elif text.startswith("/*", place):
+            end = _end_of_comment(text, place)
+            end = len(text) if end < 0 else end
+            parts.append(" ")
+        else:
+            end = place + 1
+            parts.append(text[place])
+        place = end
+    return "".join(parts)
 
 
 def is_sql(text: str) -> bool:
     """Whether a text begins as SQL does, comments aside."""
-    first = _FIRST_WORD.match(text)
-    return first is not None and (first[1] == "(" or first[1].lower() in SQL_WORDS)
+    first = _FIRST_WORD.match(bare(text))
+    if first is None:
+        return text.lstrip().startswith("/*")  # the rest is still to come
+    return first[1] == "(" or first[1].lower() in SQL_WORDS
 
 
 def is_complete(text: str) -> bool:
@@ -112,8 +153,7 @@ def statements(text: str) -> list[tuple[int, str]]:
 
 def _statement(text: str) -> str:
     """What is left without comments, blanks and semicolons."""
-    without = re.sub(r"--[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL)
-    return without.strip(" \t\r\n;")
+    return bare(text).strip(" \t\r\n;")
 
 
 @dataclass(frozen=True, slots=True)

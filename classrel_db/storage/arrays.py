@@ -133,14 +133,13 @@ def answers(
     return connection.from_arrow(pa.concat_tables(tables))
 
 
-def listing(
-    connection: DuckDBPyConnection, columns: Mapping[str, Sequence[str]]
-) -> DuckDBPyRelation:
-    """Rows of text from columns of text."""
+def listing(columns: Mapping[str, Sequence[str]]) -> DuckDBPyRelation:
+    """Rows of text from columns of text; they need no database."""
+    import duckdb
     import pyarrow as pa
 
     arrays = [texts(values) for values in columns.values()]
-    return connection.from_arrow(pa.Table.from_arrays(arrays, names=list(columns)))
+    return duckdb.connect().from_arrow(pa.Table.from_arrays(arrays, names=list(columns)))
 
 
 def kept(rows: DuckDBPyRelation) -> DuckDBPyRelation:

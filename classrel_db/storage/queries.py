@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CONDITION = "CONDITION"
 
-_PARAMETER = re.compile(r"(\w+)\s{2,}(.+?)\s{2,}(\S.*)")
+_PARAMETER = re.compile(r"(\w+)\s{2,}((?:'(?:[^']|'')*'|[^'])+?)\s{2,}(\S.*)")
 _CREATE = re.compile(r"CREATE\s+(OR\s+REPLACE\s+)?(?=MACRO|FUNCTION)", re.IGNORECASE)
 
 
@@ -55,7 +55,9 @@ def of_folder(folder: Path) -> list[NamedQuery]:
 
 def as_temporary(query: NamedQuery) -> str:
     """The statement that makes the query for one connection, in a database that is only read."""
-    return _CREATE.sub("CREATE OR REPLACE TEMP ", query.text, count=1)
+    lines = query.text.splitlines(keepends=True)
+    body = "".join(lines[_body(query) - 1 :])
+    return _CREATE.sub("CREATE OR REPLACE TEMP ", body, count=1)
 
 
 def verify(queries: Sequence[NamedQuery], known: Sequence[NamedQuery] = ()) -> None:
@@ -83,7 +85,7 @@ def verify(queries: Sequence[NamedQuery], known: Sequence[NamedQuery] = ()) -> N
 
 def _read(path: Path) -> NamedQuery:
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise QueryFileError(f"can't read {path}: {error}") from error
     header: list[str] = []
@@ -135,7 +137,8 @@ def _read(path: Path) -> NamedQuery:
 
 def _parameter(path: Path, number: int, content: str) -> QueryParameter:
     found = _PARAMETER.fullmatch(content)
-    if not found:
+    # a blank in a default is in a string, a list or a sum, not before a word of the help
+    if not found or re.search(r":=\s*[\w.'-]+\s+[A-Za-z]+$", found[2]) or ":=" in found[3]:
         raise _fault(
             path,
             number,
@@ -158,7 +161,9 @@ def _verify_one(scratch: DuckDBPyConnection, query: NamedQuery) -> None:
             _second(query.text, [statement.query for statement in statements]),
             f"{len(statements)} statements; a file holds one, CREATE OR REPLACE MACRO {query.name}",
         )
-    if not _CREATE.search(query.text):
+    if not _CREATE.match(
+        "".join(query.text.splitlines(keepends=True)[_body(query) - 1 :]).lstrip()
+    ):
         raise _fault(
             query.path,
             _body(query),
@@ -167,19 +172,19 @@ def _verify_one(scratch: DuckDBPyConnection, query: NamedQuery) -> None:
     try:
         scratch.execute(query.text)
     except duckdb.Error as error:
-        raise _fault(query.path, _line(error), _first_line(error)) from error
+        raise _fault(query.path, _line(error, query), _first_line(error)) from error
     found = _signature(scratch, query.name)
     if found is None:
         raise _fault(
             query.path, _body(query), f"{query.path.name} must make the table macro {query.name}"
         )
-    declared = [parameter.shown for parameter in query.parameters]
-    for wanted, written in zip(found, declared, strict=False):
+    declared = _declared(scratch, query)
+    for wanted, written, parameter in zip(found, declared, query.parameters, strict=False):
         if wanted != written:
             raise _fault(
                 query.path,
-                _header_line(query, written),
-                f"the header says `{written}` where the macro has `{wanted}`",
+                _parameter_line(query, parameter),
+                f"the header says `{parameter.shown}` where the macro has `{wanted}`",
             )
     if len(found) != len(declared):
         raise _fault(
@@ -209,7 +214,7 @@ def _verify_type(scratch: DuckDBPyConnection, query: NamedQuery, parameter: Quer
     except duckdb.Error as error:
         raise _fault(
             query.path,
-            _header_line(query, parameter.shown),
+            _parameter_line(query, parameter),
             f"{parameter.type} is no type of DuckDB's (nor CONDITION)",
         ) from error
 
@@ -218,7 +223,7 @@ def _signature(scratch: DuckDBPyConnection, name: str) -> list[str] | None:
     """A table macro's parameters as DuckDB spells them, with defaults; None where there is none."""
     kinds = scratch.execute(
         "SELECT parameters FROM duckdb_functions() "
-        "WHERE function_name = lower(?) AND function_type = 'table_macro'",
+        "WHERE lower(function_name) = lower(?) AND function_type = 'table_macro'",
         [name],
     ).fetchall()
     if not kinds:
@@ -233,6 +238,21 @@ def _signature(scratch: DuckDBPyConnection, name: str) -> list[str] | None:
     return list(kinds[0][0])
 
 
+def _declared(scratch: DuckDBPyConnection, query: NamedQuery) -> list[str]:
+    """The header's parameters as DuckDB spells them: by a macro that has the header's own."""
+    written = [
+        f'"{p.name}"' if p.default is None else f'"{p.name}" := {p.default}'
+        for p in query.parameters
+    ]
+    try:
+        scratch.execute(
+            f"CREATE OR REPLACE MACRO declared_in_the_header({', '.join(written)}) AS TABLE SELECT 1"
+        )
+    except duckdb.Error:
+        return [parameter.shown for parameter in query.parameters]  # its difference is told
+    return _signature(scratch, "declared_in_the_header") or []
+
+
 def _split(signature: str) -> list[str]:
     """The parts between commas that are in no brackets or quotes."""
     parts = re.findall(r"""(?:[^,\[('"]|\[[^\]]*\]|\([^)]*\)|'[^']*'|"[^"]*")+""", signature)
@@ -243,9 +263,18 @@ def _fault(path: Path, line: int, message: str) -> QueryFileError:
     return QueryFileError(f"{path}:{line}: {message}")
 
 
-def _line(error: Exception) -> int:
+def _line(error: Exception, query: NamedQuery | None = None) -> int:
+    """The line that DuckDB names, else the first of the statement that has the name it complains of."""
     found = re.search(r"^LINE (\d+):", str(error), re.MULTILINE)
-    return int(found[1]) if found else 1
+    if found:
+        return int(found[1])
+    name = re.search(r'"(\w+)"|with name (\w+)', _first_line(error))
+    if query is None or name is None:
+        return 1
+    wanted = re.compile(rf"\b{name[1] or name[2]}\b")
+    body = _body(query)
+    lines = enumerate(query.text.splitlines(), start=1)
+    return next((n for n, line in lines if n >= body and wanted.search(line)), body)
 
 
 def _first_line(error: Exception) -> str:
@@ -262,11 +291,14 @@ def _body(query: NamedQuery) -> int:
 
 
 def _header_line(query: NamedQuery, content: str) -> int:
-    name = content.split(" :=")[0]
-    lines = query.text.splitlines()
-    return next(
-        (n for n, line in enumerate(lines, 1) if re.search(rf"--.*{re.escape(name)}", line)), 1
-    )
+    lines = enumerate(query.text.splitlines(), start=1)
+    return next((n for n, line in lines if line.startswith("--") and content in line), 1)
+
+
+def _parameter_line(query: NamedQuery, parameter: QueryParameter) -> int:
+    wanted = re.compile(rf"--\s+{re.escape(parameter.name)}\s{{2,}}")
+    lines = enumerate(query.text.splitlines(), start=1)
+    return next((n for n, line in lines if wanted.match(line)), 1)
 
 
 def _second(text: str, statements: Sequence[str]) -> int:

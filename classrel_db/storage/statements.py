@@ -45,7 +45,14 @@ _HARMLESS_SETTINGS = re.compile(
     r"default_null_order|timezone)\b)",
     re.IGNORECASE,
 )
-_EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?(\s*\([^)]*\))?\s", re.IGNORECASE)
+_GAP = r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
+_EXPLAIN = re.compile(
+    rf"{_GAP}EXPLAIN\b{_GAP}(?P<analyze>ANALYZE\b)?{_GAP}(?P<options>\([\w\s,]*\))?",
+    re.IGNORECASE | re.DOTALL,
+)
+# Table functions that write files, which a SELECT can call.
+_WRITING_FUNCTIONS = re.compile(r"\b(enable_logging|enable_profiling)\b", re.IGNORECASE)
+_ANSWERING = {"SELECT", "EXPLAIN", "MULTI", "EXECUTE"}
 _TABLES = """
     SELECT table_name FROM duckdb_tables() WHERE NOT internal
     UNION SELECT view_name FROM duckdb_views() WHERE NOT internal
@@ -74,39 +81,49 @@ def run(
     ``parameters`` are bound to ``$name`` or ``?``. Raises StatementError for what is not one
     statement, may not be run on a database that is read, or does not fit the database.
     """
-    _require_reading(connection, _only_one(connection, text))
-    return _run(connection, text, parameters)
+    statement = _only_one(connection, text)
+    _require_reading(connection, statement)
+    return _run(connection, statement, parameters, _lines_before(text, statement))
 
 
 def run_writing(
     connection: DuckDBPyConnection, text: str, parameters: Parameters | None = None
 ) -> DuckDBPyRelation:
     """Run one statement of any kind. Raises StatementError."""
-    _only_one(connection, text)
-    return _run(connection, text, parameters)
+    statement = _only_one(connection, text)
+    return _run(connection, statement, parameters, _lines_before(text, statement))
 
 
 def require_condition(rows: DuckDBPyRelation, condition: str) -> DuckDBPyRelation:
-    """The rows that meet an SQL condition, and nothing but a condition. Raises StatementError."""
+    """The rows that meet an SQL condition, and nothing but a condition, in memory.
+
+    Raises StatementError, also where the condition fails on one of the rows.
+    """
     try:
-        return rows.filter(condition)
+        _require_unicode(condition)
+        met = rows.filter(condition)
+        met.shape  # noqa: B018 (counting computes the condition for every row)
     except duckdb.Error as error:
         lines = [line for line in str(error).strip().splitlines() if not line.startswith("LINE")]
         raise StatementError(
             f"{quoted(condition)} is no condition on classes: {lines[0]}\n"
             f"hint: an SQL condition over {', '.join(rows.columns)}, such as label ILIKE '%dog%'"
         ) from error
+    return met
 
 
 @contextmanager
-def explained(connection: DuckDBPyConnection) -> Iterator[None]:
-    """DuckDB's errors as StatementError, with the place in the statement and a hint."""
+def explained(connection: DuckDBPyConnection, lines_before: int = 0) -> Iterator[None]:
+    """DuckDB's errors as StatementError, with the place in the statement and a hint.
+
+    ``lines_before`` are in the user's text before the one that DuckDB counts as the first.
+    """
     try:
         yield
     except duckdb.InterruptException as error:
         raise KeyboardInterrupt from error
     except duckdb.Error as error:
-        raise StatementError(_message(connection, error)) from error
+        raise StatementError(_message(connection, error, lines_before)) from error
     except RuntimeError as error:
         if str(error) != "Query interrupted":  # how DuckDB spells Ctrl-C
             raise
@@ -114,6 +131,7 @@ def explained(connection: DuckDBPyConnection) -> Iterator[None]:
 
 
 def _only_one(connection: DuckDBPyConnection, text: str) -> duckdb.Statement:
+    _require_unicode(text)
     with explained(connection):
         statements = connection.extract_statements(text)
     if len(statements) != 1:
@@ -125,16 +143,34 @@ def _only_one(connection: DuckDBPyConnection, text: str) -> duckdb.Statement:
     return statements[0]
 
 
+def _require_unicode(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise StatementError(f"the statement is no valid text: {error.reason}") from error
+
+
+def _kind(statement: duckdb.Statement) -> str:
+    """What DuckDB calls a kind of statement; the words themselves where Python has no name for it."""
+    try:
+        return statement.type.name
+    except ValueError:
+        return " ".join(statement.query.split()[:2]).upper().rstrip(";")
+
+
 def _require_reading(connection: DuckDBPyConnection, statement: duckdb.Statement) -> None:
-    kind = statement.type.name
-    text = statement.query
+    kind, text = _kind(statement), statement.query
     if kind == "EXPLAIN":
-        # EXPLAIN ANALYZE runs the statement
-        inner = _EXPLAIN.sub("", text, count=1)
-        with explained(connection):
-            inside = connection.extract_statements(inner)
-        if any(each.type.name != "SELECT" for each in inside) and "analyze" in text.lower():
-            raise StatementError(_refused("EXPLAIN ANALYZE", "runs the statement that it explains"))
+        explained_ = _EXPLAIN.match(text)
+        options = explained_["options"] or "" if explained_ else ""
+        if explained_ and (explained_["analyze"] or "analyze" in options.lower()):
+            # it runs the statement
+            with explained(connection):
+                inside = connection.extract_statements(text[explained_.end() :])
+            if any(_kind(each) != "SELECT" for each in inside):
+                raise StatementError(
+                    _refused("EXPLAIN ANALYZE", "runs the statement that it explains")
+                )
         return
     if kind in {"SET", "VARIABLE_SET"} and not _HARMLESS_SETTINGS.match(text):
         raise StatementError(
@@ -143,6 +179,11 @@ def _require_reading(connection: DuckDBPyConnection, statement: duckdb.Statement
         )
     if kind in _BEYOND:
         raise StatementError(_refused(kind.replace("_", " "), _BEYOND[kind]))
+    writing = _WRITING_FUNCTIONS.search(text)
+    if writing:
+        raise StatementError(_refused(writing[1], "writes files"))
+    if not hasattr(duckdb.StatementType, kind):
+        raise StatementError(_refused(kind, "is no statement that is known to read only"))
 
 
 def _refused(what: str, why: str) -> str:
@@ -153,13 +194,15 @@ def _refused(what: str, why: str) -> str:
 
 
 def _run(
-    connection: DuckDBPyConnection, text: str, parameters: Parameters | None
+    connection: DuckDBPyConnection,
+    statement: duckdb.Statement,
+    parameters: Parameters | None,
+    lines_before: int,
 ) -> DuckDBPyRelation:
-    with explained(connection):
+    text = statement.query
+    with explained(connection, lines_before):
         try:
             rows = connection.sql(text, params=parameters) if parameters else connection.sql(text)
-            # what has no rows of its own says that it was done
-            return connection.sql("SELECT true AS done") if rows is None else rows
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             if "LINE " in str(error):
                 raise
@@ -167,9 +210,18 @@ def _run(
             # before anything is done
             connection.execute(text, parameters) if parameters else connection.execute(text)
             raise
+        # what has no rows of its own says that it was done
+        if rows is None or (_kind(statement) not in _ANSWERING and not rows.shape[0]):
+            return connection.sql("SELECT true AS done")
+        return rows
 
 
-def _message(connection: DuckDBPyConnection, error: duckdb.Error) -> str:
+def _lines_before(text: str, statement: duckdb.Statement) -> int:
+    """The lines of ``text`` before its statement: DuckDB counts from there."""
+    return text.count("\n", 0, max(0, text.find(statement.query)))
+
+
+def _message(connection: DuckDBPyConnection, error: duckdb.Error, lines_before: int) -> str:
     whole = str(error).strip()
     said, _, place = whole.partition("\n\nLINE ")
     first, *more = said.splitlines()
@@ -180,11 +232,12 @@ def _message(connection: DuckDBPyConnection, error: duckdb.Error) -> str:
     if place:
         number, _, shown = place.partition(": ")
         marked = shown.splitlines()
-        # the caret stands under a line that DuckDB begins with "LINE n: "
-        lead = len(f"LINE {number}: ")
-        lines += [f"  line {number}: {marked[0]}"]
+        ours = f"  line {int(number) + lines_before}: "
+        lines.append(ours + marked[0])
         if len(marked) > 1:
-            lines.append(" " * (len(f"  line {number}: ") - lead) + marked[1])
+            # the caret stands under a line that DuckDB begins with "LINE n: "
+            caret = marked[1][len(f"LINE {number}: ") :]
+            lines.append(" " * len(ours) + caret)
     hints = _hints(connection, first, [line.strip() for line in more if line.strip()])
     return "\n".join([*lines, *(f"hint: {hint}" for hint in hints)])
 

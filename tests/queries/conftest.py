@@ -54,12 +54,14 @@ def small(
     random = np.random.default_rng(seed)
     shared = np.random.default_rng(99).normal(size=(200, dim))
     number = {f"c{i:02d}": i for i in range(200)}
-    own = random.normal(size=(len(concepts), dim)) + random.normal(size=dim)
-    weight = [row + shared[number[c]] if c in number else row for c, row in zip(concepts, own)]
+    weight = random.normal(size=(len(concepts), dim)) + random.normal(size=dim)
+    for row, concept in zip(weight, concepts, strict=True):
+        if concept in number:
+            row += shared[number[concept]]
     bias = random.normal(size=len(concepts)).astype(np.float32)
     if labels is None:
         labels = [f"species {c.removeprefix('c')}" for c in concepts]
-    return Model(name, np.array(weight, np.float32), bias, labels, concepts, **options)
+    return Model(name, weight.astype(np.float32), bias, labels, concepts, **options)
 
 
 @contextmanager
@@ -68,14 +70,13 @@ def opened(path: Path, models: list[Model]) -> Iterator[Library]:
         yield Library(path, models, connection)
 
 
-@pytest.fixture
-def library(tmp_path: Path) -> Iterator[Callable[..., Library]]:
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Library]]:
     """Ingest these models into a new database, and open it."""
     held: list[Library] = []
 
     def build(*models: Model) -> Library:
-        folder = tmp_path / f"library {len(held)}"
-        folder.mkdir()
+        folder = tmp_path_factory.mktemp("library")
         path = folder / "classrel.duckdb"
         ingest(path, folder, *models)
         held.append(Library(path, list(models), duckdb.connect(str(path), read_only=True)))
@@ -102,14 +103,14 @@ def real(database: Path, real_models: list[Model]) -> Iterator[Library]:
 
 
 @pytest.fixture(scope="session")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+def mixed(library: Callable[..., Library]) -> Library:
     """Label spaces that overlap, in different order, under three normalisations, pairs or not."""
     c = [f"c{i:02d}" for i in range(40)]
     turned = np.random.default_rng(1).permutation(30)
     beta = [*(c[i] for i in turned[:24]), *c[30:36]]
     zeta = [*c[14::-1], *(f"z{i}" for i in range(115))]
     other_names = [f"Art {x.removeprefix('c')}" for x in beta]
-    models = [
+    return library(
         small("alpha", c[:30], seed=1),
         small("beta", beta, other_names, seed=2, dim=9),
         small("gamma", c[:30], [f"SPECIES {i:02d}" for i in range(30)], seed=3),
@@ -119,8 +120,4 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
         small("eta", ["c01", "c00"], seed=7),
         small("theta", c[3:20], seed=8, normalization="none"),
         small("iota", c[20:4:-1], seed=9, dim=6, normalization="center", pairs="none"),
-    ]
-    folder = tmp_path_factory.mktemp("mixed")
-    ingest(folder / "classrel.duckdb", folder, *models)
-    with opened(folder / "classrel.duckdb", models) as library:
-        yield library
+    )

@@ -155,9 +155,7 @@ def naive_shift(a, b, given, k, keep=lambda m, i: True):
 @pytest.mark.parametrize("models", CHOICES, ids=str)
 @pytest.mark.parametrize(("a", "b"), PAIRS, ids=str)
 def test_distance_and_spread_of_a_pair_in_real_heads(real, a, b, models):
-    assert_rows(
-        real.ask(call("distance", a, b, models=models)), naive_distance(real, a, b, models)
-    )
+    assert_rows(real.ask(call("distance", a, b, models=models)), naive_distance(real, a, b, models))
     for pair in ((a, b), (b, a)):
         asked = call("pair_spread", pair[0], class_b=pair[1], models=models)
         assert_rows(real.ask(asked), naive_spread(real, *pair, models))
@@ -269,7 +267,7 @@ def test_rank_shift_between_real_heads(real, k):
 @pytest.mark.parametrize("b", ["alpha", "beta", "gamma", "zeta", "delta", "iota", "eta", "nobody"])
 @pytest.mark.parametrize("a", ["alpha", "beta", "zeta", "epsilon"])
 def test_rank_shift_ranks_the_classes_that_both_models_have(mixed, a, b):
-    for k in (1, 4, 1000):
+    for k in (2, 1000):
         for given in ("c10", "c01", "species 12", "nothing"):
             found = mixed.ask(call("rank_shift", given, a, b, k=k))
             expected = naive_shift(mixed[a], mixed[b], given, k) if b != "nobody" else []

@@ -55,7 +55,8 @@ def first_pairs(library, names, k, by, least):
         library, names, least
     ):
         for place in np.argsort(-{"mean": mean, "sd": sd}[by])[:k]:
-            cells = {m.name: float(v) for m, v in zip(alike, values[:, place]) if not np.isnan(v)}
+            named = zip(alike, values[:, place].tolist(), strict=True)
+            cells = {m.name: cosine for m, cosine in named if not np.isnan(cosine)}
             low, high = min(cells, key=cells.get), max(cells, key=cells.get)
             rows.append(
                 {
@@ -91,15 +92,17 @@ def assert_pairs(library, found, expected, *without):
     assert_rows(found, wanted)
 
 
-@pytest.mark.parametrize("k", [1, 300])
 @pytest.mark.parametrize("models", CHOICES, ids=str)
-def test_contested_and_consensus_pairs_of_real_heads(real, models, k):
-    found = real.ask(call("contested_pairs", k=k, models=models))
-    assert len(found) == (0 if models is not None and len(models) < 2 else k)
-    assert_pairs(real, found, first_pairs(real, models, k, "sd", 2))
-    found = real.ask(call("consensus_pairs", k=k, models=models))
-    expected = first_pairs(real, models, k, "mean", 2)
-    assert_pairs(real, found, expected, "low_model", "high_model")
+@pytest.mark.parametrize(
+    ("query", "by", "without"),
+    [("contested_pairs", "sd", ()), ("consensus_pairs", "mean", ("low_model", "high_model"))],
+)
+def test_contested_and_consensus_pairs_of_real_heads(real, models, query, by, without):
+    expected = first_pairs(real, models, 300, by, 2)
+    for k in (1, 300):
+        found = real.ask(call(query, k=k, models=models))
+        assert len(found) == (0 if models is not None and len(models) < 2 else k)
+        assert_pairs(real, found, expected[:k], *without)
 
 
 @pytest.mark.parametrize("query", ["contested_pairs", "consensus_pairs"])
@@ -110,7 +113,7 @@ def test_25_pairs_are_given_when_no_number_is_asked_for(real, query):
 
 
 @pytest.mark.parametrize("models", MIXED_CHOICES, ids=str)
-@pytest.mark.parametrize("k", [1, 10, 5000])
+@pytest.mark.parametrize("k", [10, 5000])
 def test_pairs_of_unlike_label_spaces_are_matched_by_concept(mixed, models, k):
     found = mixed.ask(call("contested_pairs", k=k, models=models))
     assert_pairs(mixed, found, first_pairs(mixed, models, k, "sd", 2))
@@ -152,7 +155,7 @@ def test_near_duplicates_of_real_heads(real, models):
     assert_alike(found, alike_pairs(real, 0.5, models))
 
 
-@pytest.mark.parametrize("threshold", [-1, 0, 0.5, 0.9, 2])
+@pytest.mark.parametrize("threshold", [-1, 0.5, 2])
 @pytest.mark.parametrize("models", MIXED_CHOICES, ids=str)
 def test_near_duplicates_are_found_with_and_without_stored_pairs(mixed, models, threshold):
     found = mixed.ask(call("near_duplicates", threshold=threshold, models=models))

@@ -159,6 +159,8 @@ def test_a_head_without_bias_has_none_to_set_a_condition_on(library):
     assert len(held.ask("neighbors('bare', 0, keep := bias IS NULL)")) == 2
 
 
-@pytest.mark.parametrize("query", ["neighbors('nobody', 'tench')", "neighbors('nobody', 0, k := 101)"])
+@pytest.mark.parametrize(
+    "query", ["neighbors('nobody', 'tench')", "neighbors('nobody', 0, k := 101)"]
+)
 def test_a_model_that_is_not_there_has_no_rows(real, query):
     assert real.ask(query) == []

@@ -50,10 +50,10 @@ def test_hubs_of_small_heads_count_all_there_are(mixed, k, models):
 
 
 def test_ten_neighbors_are_counted_when_no_number_is_asked_for(real):
-    assert real.ask("hubs()") == real.ask("hubs(k := 10)")
+    assert_rows(real.ask("hubs()"), real.ask("hubs(k := 10)"))
     for query in ("mutual_neighbors", "bridges"):
         default = real.ask(f"{query}('{REAL[0]}')")
-        assert default == real.ask(f"{query}('{REAL[0]}', k := 10)")
+        assert_rows(default, real.ask(f"{query}('{REAL[0]}', k := 10)"))
         assert default != real.ask(f"{query}('{REAL[0]}', k := 9)")
 
 
@@ -187,7 +187,9 @@ def test_isolated_classes_of_small_heads(mixed, k, models):
 
 
 @pytest.mark.parametrize("k", [0, -1, 101, 5000, "NULL"])
-@pytest.mark.parametrize("query", ["hubs(", f"mutual_neighbors('{REAL[0]}', ", f"bridges('{REAL[0]}', "])
+@pytest.mark.parametrize(
+    "query", ["hubs(", f"mutual_neighbors('{REAL[0]}', ", f"bridges('{REAL[0]}', "]
+)
 def test_beyond_the_stored_neighbors_there_is_no_answer(real, query, k):
     assert f"k is {k}; it is from 1 to 100" in real.refused(f"{query}k := {k})")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 database, question = sys.argv[1:]
-ROUNDS, SECONDS, PATIENCE = (5, 201), 5, 150
+ROUNDS, SECONDS, PATIENCE = (3, 201), 5, 300
 
 signal.alarm(PATIENCE)  # ends the process: a bad join order may take hours
 text = Path(__file__).with_name("bare_queries.sql").read_text("utf-8")
