@@ -57,7 +57,7 @@ def _reading(command: Callable[..., None]) -> Callable[..., None]:
 
 def main() -> None:
     """Run the command line; an expected error is one line on standard error and exit code 1."""
-    from classrel_db.storage.interrupt import interruptible
+    from classrel_db.storage.interrupt import interruptible, is_interruption
 
     try:
         with interruptible():
@@ -78,7 +78,7 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         # a relation is read while it is rendered, past the storage layer's own translation
-        if str(error) == "Query interrupted":
+        if is_interruption(error):
             code = INTERRUPTED
         elif type(error).__module__.split(".")[0] in {"duckdb", "_duckdb"}:
             # what a macro says of its arguments is meant for the user as it is

@@ -17,8 +17,9 @@ import classrel_db
 from classrel_db.errors import ArgumentError, ClassrelError, MissingDatabaseError
 from classrel_db.records import FORMATS, INTERRUPTED, Answer
 from classrel_db.shell import help as topics
-from classrel_db.shell.text import is_complete, is_sql, statements
+from classrel_db.shell.text import bare, is_complete, is_sql, statements
 from classrel_db.spelling import did_you_mean, quoted
+from classrel_db.storage.interrupt import is_interruption
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +70,8 @@ class Session:
         self._app = app
         self._keep = keep
         self._notes: list[str] = []
+        self._answers: list[Answer] = []
+        self._reading: list[Path] = []
         self._backslash: dict[str, Callable[[str], Result]] = {
             "d": self._describe,
             "dm": self._macros,
@@ -88,6 +91,10 @@ class Session:
         """Something to tell beside the result."""
         self._notes.append(message)
 
+    def take(self, answer: Answer) -> None:
+        """One more answer of the line that is being handled."""
+        self._answers.append(self._kept(answer))
+
     @property
     def backslash_commands(self) -> list[str]:
         """Their names, with the backslash."""
@@ -96,7 +103,8 @@ class Session:
     def handle(self, line: str) -> Result:
         """Do what one line (or several, of SQL) says. Errors are in the result, not raised."""
         started = time.perf_counter()
-        self._notes = []
+        self._notes, self._answers = [], []
+        result = Result()
         try:
             result = self._dispatch(line.strip())
         except click.ClickException as error:
@@ -117,13 +125,19 @@ class Session:
         seconds = time.perf_counter() - started
         if result.then == "":
             self.seconds = seconds
-        return replace(result, seconds=seconds, notes=(*result.notes, *self._notes))
+        # what was answered before an error is shown before it
+        return replace(
+            result,
+            answers=(*result.answers, *self._answers),
+            notes=(*result.notes, *self._notes),
+            seconds=seconds,
+        )
 
     def _dispatch(self, line: str) -> Result:
-        if not line:
+        if line.startswith("#") or not bare(line).strip():
             return Result()
         if line.startswith("\\"):
-            name, _, rest = line[1:].partition(" ")
+            name, rest = (*line[1:].split(maxsplit=1), "", "")[:2]
             name = name.rstrip(";")
             if name not in self._backslash:
                 raise ArgumentError(
@@ -147,14 +161,19 @@ class Session:
     # SQL
 
     def _sql(self, text: str) -> Result:
+        if self.model is not None:  # a write has closed the connection that knew it
+            self._set_variable(self.model)
         parts = statements(text)
-        answers = []
         for _line, statement in parts:
             self.last_sql = statement
             answer = Answer(self.catalog.sql(statement), most=DRAWN_ROWS)
             # a later statement may change what an earlier one reads
-            answers.append(self._kept(answer, always=len(parts) > 1))
-        return Result(tuple(answers))
+            self._answers.append(self._kept(answer, always=len(parts) > 1))
+        return Result()
+
+    def _set_variable(self, model: str) -> None:
+        escaped = model.replace("'", "''")
+        self.catalog.sql(f"SET VARIABLE model = '{escaped}'")
 
     def _kept(self, answer: Answer, *, always: bool = False) -> Answer:
         """The answer with its rows computed and kept, where the session keeps them."""
@@ -181,10 +200,7 @@ class Session:
     # the commands of the command line
 
     def _command(self, line: str) -> Result:
-        try:
-            arguments = shlex.split(line)
-        except ValueError as error:
-            raise ArgumentError(f"{error} in {quoted(line)}; close the quote") from error
+        arguments = _words(line)
         name, *rest = arguments
         if name == "shell":
             raise ArgumentError("this is the shell already")
@@ -203,7 +219,7 @@ class Session:
                 standalone_mode=False,
                 obj=desk,
             )
-        return Result(tuple(map(self._kept, desk.answers)), text=said.getvalue())
+        return Result(text=said.getvalue())
 
     def _with_model(self, name: str, arguments: list[str]) -> list[str]:
         """The arguments, with the current model where the command needs one and none is given."""
@@ -217,13 +233,13 @@ class Session:
 
     def _use(self, model: str) -> Result:
         if not model or model == "*":
+            if self.model is not None:
+                self.catalog.sql("RESET VARIABLE model")
             self.model = None
             return Result(notes=("all models",))
-        name = shlex.split(model)[0]
-        ways = self.catalog.normalizations(name)
+        ways = self.catalog.normalizations(" ".join(_words(model)))
         self.model = next(iter(ways))
-        escaped = self.model.replace("'", "''")
-        self.catalog.sql(f"SET VARIABLE model = '{escaped}'")
+        self._set_variable(self.model)
         return Result(notes=(f"model {self.model}; `use *` asks all again",))
 
     # what begins with a backslash
@@ -285,7 +301,7 @@ class Session:
             return Result(notes=("results go to the terminal",))
         from classrel_db.render.formats import format_of
 
-        path = Path(shlex.split(name)[0]).expanduser()
+        path = Path(_words(name)[0]).expanduser()
         format_of(self.format, path)
         if path.is_dir() or not path.absolute().parent.is_dir():
             raise ArgumentError(f"can't write {path}: there is no such folder, or it is one")
@@ -298,6 +314,8 @@ class Session:
         return Result(text=text or self.last_sql or "", then="edit")
 
     def _watch(self, words: str) -> Result:
+        if is_sql(words):
+            words = f"2 {words}"
         first, _, rest = words.partition(" ")
         try:
             pause = float(first or 2)
@@ -324,7 +342,7 @@ class Session:
             raise ArgumentError("there is no last result yet")
         chosen: Format | None = None
         output: Path | None = None
-        for word in shlex.split(words):
+        for word in _words(words):
             known = next((each for each in FORMATS if each == word), None)
             if known is not None and chosen is None:
                 chosen = known
@@ -345,25 +363,31 @@ class Session:
     def _read(self, name: str) -> Result:
         if not name:
             raise ArgumentError("\\read takes a file")
-        path = Path(shlex.split(name)[0]).expanduser()
+        path = Path(_words(name)[0]).expanduser()
         try:
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ArgumentError(f"can't read {path}: {error}") from error
+        if path.resolve() in self._reading:
+            raise ArgumentError(f"{path} reads itself; leave that \\read out")
         whole = Result()
-        for number, part in script(text):
-            result = self.handle(part)
-            whole = replace(
-                result,
-                answers=(*whole.answers, *result.answers),
-                text=whole.text + result.text,
-                notes=(*whole.notes, *result.notes),
-            )
-            if result.code:
-                return replace(whole, error=f"{path}:{number}: {result.error}")
-            if result.then:
-                break
-        self._notes = []
+        self._reading.append(path.resolve())
+        try:
+            for number, part in script(text):
+                result = self.handle(part)
+                whole = replace(
+                    result,
+                    answers=(*whole.answers, *result.answers),
+                    text=whole.text + result.text,
+                    notes=(*whole.notes, *result.notes),
+                )
+                if result.code:
+                    whole = replace(whole, error=f"{path}:{number}: {result.error}")
+                if result.code or result.then:
+                    break
+        finally:
+            self._reading.pop()
+        self._notes, self._answers = [], []
         return whole
 
 
@@ -372,7 +396,6 @@ class _Desk:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.answers: list[Answer] = []
 
     def catalog(self, db: Path | None) -> AbstractContextManager[Catalog]:
         if db is not None:
@@ -384,10 +407,18 @@ class _Desk:
             from classrel_db.storage.arrays import kept
 
             answer = replace(answer, rows=kept(answer.rows))
-        self.answers.append(answer)
+        self._session.take(answer)
 
     def tell(self, message: str) -> None:
         self._session.note(message)
+
+
+def _words(text: str) -> list[str]:
+    """The words of a line, quotes undone. Raises ArgumentError for a quote that is not closed."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ArgumentError(f"{error} in {quoted(text)}; close the quote") from error
 
 
 def script(text: str) -> list[tuple[int, str]]:

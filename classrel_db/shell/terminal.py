@@ -18,6 +18,7 @@ import click
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import Completer, Completion
+from prompt_toolkit.filters import is_searching
 from prompt_toolkit.formatted_text import HTML
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings
@@ -38,7 +39,7 @@ from classrel_db.shell.session import (
     script,
 )
 from classrel_db.shell.text import is_complete
-from classrel_db.storage.interrupt import interruptible
+from classrel_db.storage.interrupt import interruptible, is_interruption
 from classrel_db.version import __version__
 
 if TYPE_CHECKING:
@@ -82,9 +83,7 @@ def _run_parts(session: Session, parts: Iterable[tuple[int, str]], place: str) -
                 error=f"{part.split()[0]} needs a terminal; leave it out",
             )
         result = _present(session, result, paged=False)
-        if result.error:
-            where = f"{place}{number}: " if place else ""
-            click.echo(f"error: {where}{printable_lines(result.error)}", err=True)
+        _say(session, result, f"{place}{number}: " if place else "")
         if result.code:
             return result.code
         if result.then == "leave":
@@ -109,7 +108,7 @@ def _present(session: Session, result: Result, *, paged: bool) -> Result:
     except BrokenPipeError:
         raise
     except Exception as error:
-        if str(error) == "Query interrupted":
+        if is_interruption(error):
             return replace(result, error="interrupted", code=INTERRUPTED)
         if not is_databases(error):
             raise
@@ -138,6 +137,14 @@ def _write(session: Session, answer: Answer, *, paged: bool) -> None:
     _page(screen.getvalue())
     if cut:
         tell(f"the first {answer.most:,} rows; \\last csv FILE writes all that were kept")
+
+
+def _say(session: Session, result: Result, place: str = "") -> None:
+    """Tell the error of a line, and how long the line took."""
+    if result.error:
+        click.secho(f"error: {place}{printable_lines(result.error)}", fg="red", err=True)
+    if session.timing and result.then == "":
+        click.echo(f"{result.seconds * 1e3:,.1f} ms", err=True)
 
 
 class _Screen(io.StringIO):
@@ -208,7 +215,7 @@ class _Loop:
                 text = ""
                 continue
             except EOFError:
-                return code
+                return 0
             text = ""
             code, leave, text = self._do(line)
             if leave:
@@ -217,9 +224,13 @@ class _Loop:
     def _do(self, line: str) -> tuple[int, bool, str]:
         result = self._asked(line, paged=True)
         self._names = None
-        self._say(result)
+        _say(self.session, result)
         if result.then == "edit":
-            edited = click.edit(result.text, extension=".sql")
+            try:
+                edited = click.edit(result.text, extension=".sql")
+            except click.ClickException as error:
+                click.secho(f"error: the editor: {error.format_message()}", fg="red", err=True)
+                return 1, False, ""
             return result.code, False, (edited or result.text).strip()
         if result.then == "watch":
             self._again(result.text, result.pause)
@@ -233,19 +244,13 @@ class _Loop:
         except KeyboardInterrupt:  # Python's own, which comes after the database's
             return Result(error="interrupted", code=INTERRUPTED)
 
-    def _say(self, result: Result) -> None:
-        if result.error:
-            click.secho(f"error: {printable_lines(result.error)}", fg="red", err=True)
-        if self.session.timing and result.then == "":
-            click.echo(f"{result.seconds * 1e3:,.1f} ms", err=True)
-
     def _again(self, statement: str, pause: float) -> None:
         try:
             while True:
                 click.clear()
                 click.echo(f"every {pause:g} s, Ctrl-C ends it: {printable(statement)}")
                 result = self._asked(statement, paged=False)
-                self._say(result)
+                _say(self.session, result)
                 if result.code:
                     return
                 time.sleep(pause)
@@ -302,7 +307,7 @@ class _ShellCompleter(Completer):
 def _keys() -> KeyBindings:
     keys = KeyBindings()
 
-    @keys.add("enter")
+    @keys.add("enter", filter=~is_searching)  # there it takes what was found
     def _enter(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
         chosen = buffer.complete_state and buffer.complete_state.current_completion

@@ -28,6 +28,15 @@ def watch(connection: DuckDBPyConnection) -> DuckDBPyConnection:
     return connection
 
 
+def is_interruption(error: BaseException) -> bool:
+    """Whether Ctrl-C ended what raised: Python's spelling, or one of the two that DuckDB has."""
+    return (
+        isinstance(error, KeyboardInterrupt)
+        or str(error) == "Query interrupted"
+        or type(error).__name__ == "InterruptException"
+    )
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let Ctrl-C interrupt the queries of this process while the body runs; for the main thread."""

@@ -10,6 +10,7 @@ import duckdb
 
 from classrel_db.errors import StatementError
 from classrel_db.spelling import closest, quoted
+from classrel_db.storage.interrupt import is_interruption
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -120,14 +121,12 @@ def explained(connection: DuckDBPyConnection, lines_before: int = 0) -> Iterator
     """
     try:
         yield
-    except duckdb.InterruptException as error:
-        raise KeyboardInterrupt from error
-    except duckdb.Error as error:
-        raise StatementError(_message(connection, error, lines_before)) from error
-    except RuntimeError as error:
-        if str(error) != "Query interrupted":  # how DuckDB spells Ctrl-C
+    except (duckdb.Error, RuntimeError) as error:
+        if is_interruption(error):
+            raise KeyboardInterrupt from error
+        if not isinstance(error, duckdb.Error):
             raise
-        raise KeyboardInterrupt from error
+        raise StatementError(_message(connection, error, lines_before)) from error
 
 
 def _only_one(connection: DuckDBPyConnection, text: str) -> duckdb.Statement:

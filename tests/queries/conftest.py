@@ -79,7 +79,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
         folder = tmp_path_factory.mktemp("library")
         path = folder / "classrel.duckdb"
         ingest(path, folder, *models)
-        held.append(Library(path, list(models), duckdb.connect(str(path), read_only=True)))
+        connection = duckdb.connect(str(path), read_only=True)
+        connection.execute("SET threads = 1")  # quicker than many, for so little
+        held.append(Library(path, list(models), connection))
         return held[-1]
 
     yield build
@@ -95,7 +97,7 @@ def real_models(heads: dict[str, RawHead]) -> list[Model]:
     return [Model(h.name, h.weight, h.bias, labels, concepts) for h in heads.values()]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # others open the same file, each in its own way
 def real(database: Path, real_models: list[Model]) -> Iterator[Library]:
     """Three heads of 1,000 ImageNet classes, one label space."""
     with opened(database, real_models) as library:

@@ -7,7 +7,7 @@ import pytest
 from oracle import REAL
 
 from .conftest import small
-from .naive import Model, assert_rows, call
+from .naive import NEAR, Model, assert_rows, call
 
 LITE0, LITE1, LITE2 = REAL
 
@@ -154,7 +154,16 @@ def test_a_label_that_is_refused_in_one_model_answers_in_another(herons):
     assert len(herons.ask("consensus_neighbors('HERON', models := ['plain'])")) == 2
 
 
-def test_a_class_has_no_distance_to_itself(real):
+def test_classes_of_one_label_are_kept_apart_in_the_order_of_their_concepts(herons):
+    model = herons["herons"]
+    rows = herons.ask("pair_spread('wren', models := ['herons'])")
+    cranes = [row["mean"] for row in rows if row["class_b"] == "crane"]
+    expected = [model.cosine[4, model.place[concept]] for concept in ("grus", "hoist")]
+    np.testing.assert_allclose(cranes, expected, atol=NEAR)
+
+
+def test_a_class_has_no_distance_to_itself(real, mixed):
+    assert mixed.ask("distance('c10', 'c10')") == mixed.ask("distance('c10', 'species 10')") == []
     assert real.ask("distance('tench', 'n01440764')") == []
     assert real.ask("pair_spread('tench', class_b := 0)") == []
 

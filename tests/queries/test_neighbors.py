@@ -143,6 +143,9 @@ def test_equal_cosines_rank_by_index_with_and_without_a_condition(library):
         assert [row["neighbor"] for row in found[:3]] == ["species 01", "species 04", "species 08"]
         assert [row["cosine"] for row in found[:3]] == [1, 1, 1]
         np.testing.assert_allclose([row["euclidean"] for row in found[:3]], 0, atol=1e-3)
+    for more in ("", ", keep := true"):
+        found = held.ask(f"neighbors('same', 7, k := 2{more})")
+        assert [row["neighbor"] for row in found] == ["species 01", "species 04"]
 
 
 def test_the_stored_the_kept_and_the_computed_answers_are_equal(real):

@@ -6,9 +6,18 @@ import csv
 import io
 import json
 import math
+import os
+import pty
 import struct
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
 
 import duckdb
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.ipc
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -169,7 +178,7 @@ def test_the_ending_names_the_format(tmp_path, name, format):
 
 @pytest.mark.parametrize("name", ["a.xlsx", "a", "a.csv.gz", ".csv"])
 def test_an_unknown_ending_is_refused_with_the_known_ones(tmp_path, name):
-    with pytest.raises(ArgumentError, match=r"\.csv, \.json, \.md, \.parquet"):
+    with pytest.raises(ArgumentError, match=r"\.csv, \.json, .*\.md, \.parquet"):
         formats.format_of(None, tmp_path / name)
 
 
@@ -206,3 +215,203 @@ def test_a_written_file_has_the_usual_permissions(rows, tmp_path):
     formats.emit(rows, "csv", tmp_path / "a.csv", formats.write_csv)
     (tmp_path / "other").touch()
     assert (tmp_path / "a.csv").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+# what SQL can answer with
+
+
+FEW, MANY = 3, 10_003  # rows fetched at once, and batch by batch
+
+# an expression of SQL, what JSON says of it, and what CSV says
+KINDS = {
+    "null": ("NULL", None, ""),
+    "nan": ("'nan'::DOUBLE", None, ""),
+    "infinity": ("'-inf'::DOUBLE", None, ""),
+    "a single that is none": ("'nan'::FLOAT", None, ""),
+    "a single": ("0.1::FLOAT", 0.1, "0.1"),
+    "a double": ("0.1::DOUBLE + 0.2::DOUBLE", 0.1 + 0.2, "0.30000000000000004"),
+    "decimal": ("12.50::DECIMAL(10, 2)", 12.5, "12.50"),
+    "whole decimal": ("-7::DECIMAL(10, 0)", -7, "-7"),
+    "hugeint": ("170141183460469231731687303715884105727::HUGEINT", 2**127 - 1, str(2**127 - 1)),
+    "sum of integers": ("sum(7) OVER ()", None, None),
+    "unsigned": ("18446744073709551615::UBIGINT", 2**64 - 1, str(2**64 - 1)),
+    "true": ("true", True, "true"),
+    "list": ("[1, NULL, 3]", [1, None, 3], "[1, null, 3]"),
+    "list of singles": ("[0.1::FLOAT, 'nan'::FLOAT]", [0.1, None], "[0.1, null]"),
+    "list of lists": ("[['a'], []]", [["a"], []], '[["a"], []]'),
+    "empty list": ("[]::INTEGER[]", [], "[]"),
+    "struct": ("{'x': 1, 'y': ['é']}", {"x": 1, "y": ["é"]}, '{"x": 1, "y": ["é"]}'),
+    "blob": ("'\\xAA\\x00\\x7F'::BLOB", "\\xAA\\x00\\x7F", "\\xAA\\x00\\x7F"),
+    "list of blobs": ("['\\xAA'::BLOB]", ["\\xAA"], '["\\\\xAA"]'),
+    "timestamp": ("TIMESTAMP '2026-01-02 03:04:05'", "2026-01-02 03:04:05", "2026-01-02 03:04:05"),
+    "date": ("DATE '2026-01-02'", "2026-01-02", "2026-01-02"),
+    "time": ("TIME '01:02:03'", "01:02:03", "01:02:03"),
+    "uuid": (f"'{'0f' * 4}-4455-6677-8899-aabbccddeeff'::UUID", None, None),
+    "enum": ("'a'::ENUM ('a', 'b')", "a", "a"),
+    "zoned": (
+        "TIMESTAMPTZ '2026-01-02 03:04:05+00'",
+        "2026-01-02 03:04:05+00",
+        "2026-01-02 03:04:05+00",
+    ),
+    "list of zoned": (
+        "[TIMESTAMPTZ '2026-01-02 03:04:05+00']",
+        ["2026-01-02 03:04:05+00"],
+        '["2026-01-02 03:04:05+00"]',
+    ),
+    "quotes": ("'say \"hi\", it''s'", 'say "hi", it\'s', 'say "hi", it\'s'),
+    "line break": ("'a' || chr(10) || chr(13) || 'b'", "a\n\rb", "a\n\rb"),
+    "emoji": ("'🦀 سرطان'", "🦀 سرطان", "🦀 سرطان"),
+}
+SAME = {
+    "sum of integers": lambda n: 7 * n,
+    "uuid": lambda _: "0f0f0f0f-4455-6677-8899-aabbccddeeff",
+}
+
+
+def of_kind(kind, count):
+    """``count`` rows of one value, and what JSON and CSV are to say of it."""
+    expression, as_json, as_csv = KINDS[kind]
+    if kind in SAME:
+        as_json = SAME[kind](count)
+        as_csv = str(as_json)
+    connection = duckdb.connect()
+    connection.execute("SET timezone = 'UTC'")
+    return connection.sql(f"SELECT {expression} AS x FROM range({count})"), as_json, as_csv
+
+
+@pytest.mark.parametrize("count", [FEW, MANY])
+@pytest.mark.parametrize("kind", KINDS)
+def test_json_and_jsonl_say_a_value_as_it_is(kind, count):
+    rows, as_json, _ = of_kind(kind, count)
+    whole = json.loads(written(formats.write_json, rows))
+    lines = [json.loads(line) for line in written(formats.write_jsonl, rows).split("\n")[:-1]]
+    assert whole == lines == [{"x": as_json}] * count
+    assert type(whole[0]["x"]) is type(as_json)
+
+
+@pytest.mark.parametrize("count", [FEW, MANY])
+@pytest.mark.parametrize("kind", KINDS)
+def test_csv_says_a_value_as_it_is(kind, count):
+    rows, _, as_csv = of_kind(kind, count)
+    text = written(formats.write_csv, rows)
+    header, *body = csv.reader(io.StringIO(text, newline=""))
+    assert header == ["x"]
+    assert body == [[as_csv]] * count
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["INTERVAL 3 DAY", "MAP {'a': 1}", "[INTERVAL 1 HOUR]"],
+)
+def test_a_value_is_written_the_same_however_many_rows_there_are(expression):
+    def first(count):
+        rows = duckdb.sql(f"SELECT {expression} AS x FROM range({count})")
+        return json.loads(written(formats.write_jsonl, rows).splitlines()[0])
+
+    assert first(FEW) == first(MANY)
+
+
+@pytest.mark.parametrize("expression", ["'infinity'::DATE", "DATE '20000-01-01'"])
+def test_a_date_beyond_pythons_is_written_however_many_rows_there_are(expression):
+    rows = duckdb.sql(f"SELECT {expression} AS x FROM range({MANY})")
+    assert len(written(formats.write_csv, rows).splitlines()) == MANY + 1
+
+
+def test_a_decimal_keeps_all_of_its_digits():
+    rows = duckdb.sql("SELECT 12345678901234567.89::DECIMAL(19, 2) AS x")
+    assert written(formats.write_csv, rows) == "x\n12345678901234567.89\n"
+
+
+def test_a_single_in_a_struct_is_as_short_as_elsewhere():
+    rows = duckdb.sql("SELECT {'y': 0.1::FLOAT} AS x")
+    assert json.loads(written(formats.write_json, rows)) == [{"x": {"y": 0.1}}]
+
+
+@pytest.mark.parametrize("count", [FEW, MANY])
+def test_columns_of_one_name_all_stay(count, tmp_path):
+    rows = duckdb.sql(f"SELECT 1 AS a, 2 AS a, 3 AS b, 4 AS a FROM range({count})")
+    assert json.loads(written(formats.write_json, rows))[0] == {"a": 1, "a_2": 2, "b": 3, "a_3": 4}
+    assert written(formats.write_csv, rows).splitlines()[:2] == ["a,a,b,a", "1,2,3,4"]
+    for ending in ("parquet", "arrow"):
+        path = tmp_path / f"rows.{ending}"
+        formats.emit(rows, ending, path, formats.write_csv)
+        assert [column.to_pylist()[0] for column in table_of(path).columns] == [1, 2, 3, 4]
+
+
+def test_a_name_that_a_column_has_already_is_not_taken_for_another():
+    rows = duckdb.sql("SELECT 1 AS a, 2 AS a_2, 3 AS a")
+    assert sorted(json.loads(written(formats.write_json, rows))[0].values()) == [1, 2, 3]
+
+
+def table_of(path):
+    """What pyarrow reads in a file."""
+    if path.suffix == ".parquet":
+        return pa.parquet.read_table(path)
+    with pa.OSFile(str(path)) as file:
+        return pa.ipc.open_file(file).read_all()
+
+
+@pytest.mark.parametrize("count", [0, FEW, MANY])
+@pytest.mark.parametrize("ending", ["parquet", "arrow", "feather"])
+def test_binary_files_read_back_with_pyarrow(tmp_path, ending, count):
+    rows = duckdb.sql(
+        f"""
+        SELECT i::INTEGER AS i, '🦀 "' || i AS label, i / 8::FLOAT AS x, [i, NULL] AS list,
+               {{'a': i}} AS struct, '\\xAA'::BLOB AS blob, 1.50::DECIMAL(10, 2) AS decimal,
+               CASE WHEN i > 0 THEN TIMESTAMPTZ '2026-01-02 03:04:05+00' END AS at
+        FROM range({count}) AS t(i)
+        """
+    )
+    path = tmp_path / f"rows.{ending}"
+    formats.emit(rows, formats.format_of(None, path), path, formats.write_csv)
+    table = table_of(path)
+    assert table.column_names == rows.columns
+    assert len(table) == count
+    if ending == "feather":
+        assert pa.feather.read_table(path).equals(table)
+    if count:
+        at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        last = table.slice(count - 1).to_pylist()[0]
+        i = count - 1
+        assert (last["i"], last["label"], last["x"]) == (i, f'🦀 "{i}', i / 8)
+        assert (last["list"], last["struct"], last["blob"]) == ([i, None], {"a": i}, b"\xaa")
+        assert (last["decimal"], last["at"]) == (Decimal("1.50"), at)
+        assert table["at"][0].as_py() is None
+
+
+def test_a_hugeint_is_whole_in_arrow(tmp_path):
+    rows = duckdb.sql("SELECT 170141183460469231731687303715884105727::HUGEINT AS x")
+    formats.emit(rows, "arrow", tmp_path / "a.arrow", formats.write_csv)
+    assert table_of(tmp_path / "a.arrow")["x"].to_pylist() == [Decimal(2**127 - 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("a.jsonl", "jsonl"),
+        ("a.ndjson", "jsonl"),
+        ("a.parquet", "parquet"),
+        ("a.ARROW", "arrow"),
+        ("a.feather", "arrow"),
+    ],
+)
+def test_the_ending_names_the_newer_formats_too(tmp_path, name, format):
+    assert formats.format_of(None, tmp_path / name) == format
+
+
+@pytest.mark.parametrize("output", ["-", "/dev/stdout"])
+def test_standard_output_has_a_name(capsys, output):
+    from pathlib import Path
+
+    assert formats.format_of(None, Path(output)) == "table"
+    formats.emit(duckdb.sql("SELECT 1 AS x"), "csv", Path(output), formats.write_csv)
+    assert capsys.readouterr().out == "x\n1\n"
+
+
+@pytest.mark.parametrize("format", ["parquet", "arrow"])
+def test_binary_is_not_sent_to_a_terminal(monkeypatch, format):
+    controller, terminal = pty.openpty()
+    with os.fdopen(controller, "rb"), os.fdopen(terminal, "w") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        with pytest.raises(ArgumentError, match=r"binary .* --output, or pipe it"):
+            formats.emit(duckdb.sql("SELECT 1 AS x"), format, None, formats.write_csv)
