@@ -116,7 +116,7 @@ class Session:
         except OSError as error:
             result = Result(error=f"can't go on: {error}", code=1)
         except Exception as error:
-            if str(error) == "Query interrupted":  # how DuckDB spells Ctrl-C
+            if is_interruption(error):
                 result = Result(error="interrupted", code=INTERRUPTED)
             elif not is_databases(error):
                 raise

@@ -457,21 +457,21 @@ CONDITIONS = {
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-@pytest.mark.parametrize("query", ["Dungeness crab", "African hunting dog", "tench"])
+@pytest.mark.parametrize("query", ["African hunting dog", "tench"])
 def test_exactly_k_classes_that_meet_a_condition_answer(catalog, heads, labels, condition, query):
     for name in REAL:
         head = heads[name]
         focal = labels.index(query)
         meets = [i for i, label in enumerate(labels) if CONDITIONS[condition](label, i, head)]
         most = len([i for i in meets if i != focal])
-        for k in {1, 5, min(150, most), most} - {0}:
+        for k in {1, min(150, most)}:
             rows = catalog.similar(query, models=name, k=k, where=condition).fetchall()
             wanted = expected_rows(head, head.cosine[focal], meets, k, (focal,))
             assert len(rows) == k
-            if k <= 150:
-                assert_nearest(rows, wanted, labels)
-            else:  # far down, cosines lie too close together for a naive order
-                assert {row[3] for row in rows} == {labels[i] for i in meets if i != focal}
+            assert_nearest(rows, wanted, labels)
+        rows = catalog.similar(query, models=name, k=most, where=condition).fetchall()
+        # far down, cosines lie too close together for a naive order
+        assert {row[3] for row in rows} == {labels[i] for i in meets if i != focal}
         with pytest.raises(ArgumentError, match=rf"from 1 to {most:,}$"):
             catalog.similar(query, models=name, k=most + 1, where=condition)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -165,7 +166,7 @@ NEAR = 1e-7  # what single precision leaves of a cosine
 
 def same(value: object, wanted: object) -> bool:
     if isinstance(wanted, float) and isinstance(value, float):
-        return value == pytest.approx(wanted, rel=2e-5, abs=5 * NEAR)
+        return math.isclose(value, wanted, rel_tol=2e-5, abs_tol=5 * NEAR)
     return type(value) is type(wanted) and value == wanted
 
 

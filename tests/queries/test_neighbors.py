@@ -82,7 +82,7 @@ def test_25_are_given_when_no_number_is_asked_for(real):
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-@pytest.mark.parametrize("k", [1, 5, 100, 101, 999])
+@pytest.mark.parametrize("k", [5, 100, 999])
 def test_a_condition_leaves_the_k_nearest_of_those_that_it_keeps(real, condition, k):
     model = real["efficientnet_lite0"]
     kept = [i for i in model.order[DUNGENESS] if CONDITIONS[condition](model, i)]
@@ -125,7 +125,7 @@ def test_a_condition_joins_with_what_stands_around_the_macro(real):
 @pytest.mark.parametrize("k", [1, 3, 100, 101, 5000])
 def test_every_class_of_a_small_head_ranks_all_others(mixed, name, k):
     model = mixed[name]
-    for class_idx in range(min(model.size, 4)):
+    for class_idx in range(2):
         order = model.order[class_idx]
         found = mixed.ask(call("neighbors", name, class_idx, k=k))
         assert_nearest(found, model, class_idx, order[:k])
