@@ -338,12 +338,12 @@ class Catalog:
 
     def labels(self, model: str | None = None) -> list[str]:
         """The labels of one model, or of all, each once. Raises UnknownModelError."""
-        chosen = None if model is None else self._known_now().lookup.models(model)[0].model_id
-        return read.labels(self._database.reader(), chosen)
+        known = self._known_now()
+        return known.labels(None if model is None else known.lookup.models(model)[0].model_id)
 
     def sql_words(self) -> tuple[list[str], list[str]]:
         """What SQL is made of: its words, and the names of its functions."""
-        return read.words(self._database.reader())
+        return self._known_now().sql_words
 
     @cached_property
     def named_queries(self) -> dict[str, NamedQuery]:

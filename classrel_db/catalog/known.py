@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from classrel_db.catalog.lookup import Lookup
+from classrel_db.storage import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,7 @@ class Known:
         self._database = database
         self._indexes = indexes
         self._sessions: dict[int, DuckDBPyConnection] = {}
+        self._labels: dict[int | None, list[str]] = {}
 
     @cached_property
     def search(self) -> VectorSearch:
@@ -43,6 +45,17 @@ class Known:
         if thread not in self._sessions:
             self._sessions[thread] = self._database.reader()
         return self._sessions[thread]
+
+    def labels(self, model_id: int | None) -> list[str]:
+        """The labels of one model, or of all, each once."""
+        if model_id not in self._labels:
+            self._labels[model_id] = read.labels(self._database.reader(), model_id)
+        return self._labels[model_id]
+
+    @cached_property
+    def sql_words(self) -> tuple[list[str], list[str]]:
+        """SQL's words, and the names of its functions."""
+        return read.words(self._database.reader())
 
     def close(self) -> None:
         """End the connections: the file can't be written while one is open."""

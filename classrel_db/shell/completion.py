@@ -108,6 +108,14 @@ class Names:
         return self._labels[chosen]
 
 
+def warm(names: Names) -> None:
+    """Fetch now what the first keystrokes would wait for. Raises DatabaseError."""
+    from rapidfuzz import fuzz, process  # noqa: F401 (imported for the first label that is misspelt)
+
+    names.labels()
+    _ = names.sql_words
+
+
 def complete(text: str, names: Names) -> list[Candidate]:
     """The candidates at the end of ``text``, best first."""
     bare = text.lstrip()

@@ -28,7 +28,7 @@ from rich.cells import cell_len
 from classrel_db.errors import ClassrelError
 from classrel_db.records import INTERRUPTED
 from classrel_db.render.text import printable, printable_lines
-from classrel_db.shell.completion import Names, complete
+from classrel_db.shell.completion import Names, complete, warm
 from classrel_db.shell.session import (
     Result,
     Session,
@@ -195,8 +195,8 @@ class _Loop:
             prompt_continuation="     ...> ",
             complete_while_typing=True,
         )
-        # colours need pygments, a tenth of a second that the first prompt does not wait for
-        threading.Thread(target=self._load_lexer, daemon=True).start()
+        # what the first prompt does not wait for
+        threading.Thread(target=self._prepare, daemon=True).start()
 
     def run(self) -> int:
         trouble = missing(self.session.catalog)
@@ -274,11 +274,18 @@ class _Loop:
             session.catalog.path.name, model, _count(self.names()), seconds
         )
 
-    def _load_lexer(self) -> None:
+    def _prepare(self) -> None:
         from prompt_toolkit.lexers import PygmentsLexer
         from pygments.lexers.sql import SqlLexer
 
         self._lexer = PygmentsLexer(SqlLexer)
+        try:
+            warm(self.names())
+        except ClassrelError:
+            return  # no database yet: nothing to fetch
+        except Exception as error:
+            if not is_databases(error):  # a line that writes has closed it meanwhile
+                raise
 
 
 class _ShellCompleter(Completer):

@@ -117,5 +117,20 @@ def many(folder: Path) -> None:
         )
 
 
+def labels(folder: Path) -> None:
+    """A narrow head with 22,000 labels, each of two of ImageNet's and a number."""
+    import numpy as np
+
+    from classrel_db.sources.labels import imagenet1k
+
+    rng = np.random.default_rng(_SEED)
+    known = imagenet1k().labels
+    others = rng.integers(0, len(known), 22_000)
+    named = [f"{known[i % 1000]} {known[other]} {i}" for i, other in enumerate(others)]
+    np.savez(folder / "labels.npz", weight=rng.standard_normal((22_000, 16)), labels=named)
+
+
 if __name__ == "__main__":
-    {f.__name__: f for f in (resnet50, tiny, head, large, many)}[sys.argv[1]](Path(sys.argv[2]))
+    {f.__name__: f for f in (resnet50, tiny, head, large, many, labels)}[sys.argv[1]](
+        Path(sys.argv[2])
+    )

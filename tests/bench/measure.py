@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 CLASSREL = str(Path(sys.executable).with_name("classrel"))
-_SCRIPTS = Path(__file__).with_name("scripts")
+SCRIPTS = Path(__file__).with_name("scripts")
 
 
 class ChildError(Exception):
@@ -63,7 +63,7 @@ def classrel(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Ru
 
 def script(name: str, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Run:
     """One of the yardsticks in ``scripts/``, by the same interpreter."""
-    return run(sys.executable, _SCRIPTS / f"{name}.py", *arguments, env=env)
+    return run(sys.executable, SCRIPTS / f"{name}.py", *arguments, env=env)
 
 
 def answer(name: str, *arguments: str | Path) -> Any:

@@ -20,10 +20,8 @@ MIXED_CHOICES = [
     ["alpha", "beta"],
     ["beta", "gamma", "zeta"],
     ["delta", "epsilon", "iota"],
-    ["zeta"],
     ["zeta", "iota", "theta"],
     ["eta", "alpha"],
-    ["theta"],
     [],
 ]
 
@@ -184,7 +182,7 @@ def test_the_spread_of_one_class_with_every_other_in_real_heads(real, given, mod
 
 
 @pytest.mark.parametrize("models", MIXED_CHOICES, ids=str)
-@pytest.mark.parametrize("given", ["c10", "species 12", "c01", "c31", "z7", 2])
+@pytest.mark.parametrize("given", ["c10", "species 12", "c31", 2])
 def test_the_spread_of_one_class_with_every_other_in_unlike_label_spaces(mixed, given, models):
     found = mixed.ask(call("pair_spread", given, models=models))
     assert_rows(found, naive_spread(mixed, given, None, models))
@@ -268,7 +266,7 @@ def test_rank_shift_between_real_heads(real, k):
 @pytest.mark.parametrize("a", ["alpha", "beta", "zeta", "epsilon"])
 def test_rank_shift_ranks_the_classes_that_both_models_have(mixed, a, b):
     for k in (2, 1000):
-        for given in ("c10", "c01", "species 12", "nothing"):
+        for given in ("c10", "species 12", "nothing"):
             found = mixed.ask(call("rank_shift", given, a, b, k=k))
             expected = naive_shift(mixed[a], mixed[b], given, k) if b != "nobody" else []
             assert_rows(found, expected)
