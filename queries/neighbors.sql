@@ -4,8 +4,8 @@
 -- class  VARCHAR          a label in any case, else a concept such as a WordNet id, else an index;
 --                         a number without quotes is always an index
 -- k      INTEGER := 25    how many; the class itself is not its neighbour
--- keep   CONDITION := NULL  a condition on the classes that may answer, over the columns label, concept,
---                         class_idx, bias, mean, std and norm; there are still k answers
+-- keep   CONDITION := NULL  a condition on the classes that may answer, over the columns label,
+--                           concept, class_idx, bias, mean, std and norm; there are still k answers
 --
 -- Example: FROM neighbors('efficientnet_lite0', 'Dungeness crab', k := 25)
 -- Example: FROM neighbors('efficientnet_lite0', 'Dungeness crab', k := 5, keep := label ILIKE '%fish%')

@@ -5,7 +5,7 @@
 -- model_b  VARCHAR          another model's name
 -- k        INTEGER := 25    the classes among the k nearest in either model
 -- keep     CONDITION := NULL  a condition on the classes that count, over the columns label, concept,
---                           class_idx, bias, mean, std and norm
+--                             class_idx, bias, mean, std and norm
 --
 -- Example: FROM rank_shift('Dungeness crab', 'efficientnet_lite0', 'efficientnet_lite2', k := 10)
 --

@@ -18,6 +18,10 @@ WITH counted AS (
     WHERE p.model_id IN (
         SELECT m.model_id FROM models AS m WHERE models IS NULL OR list_contains(models, m.name)
     )
+      AND CASE
+            WHEN bins >= 1 THEN true
+            ELSE error('bins is ' || coalesce(bins::VARCHAR, 'NULL') || '; it is a whole number from 1 on')::BOOLEAN
+          END
     GROUP BY ALL
 )
 SELECT

@@ -222,7 +222,7 @@ def test_no_statement_at_a_terminal_is_wrong_usage(odd):
         sys.executable, ["-m", "classrel_db", "sql", "--db", str(odd)], encoding="utf-8", timeout=60
     )
     child.expect(pexpect.EOF)
-    child.close()
+    child.wait()
     assert child.exitstatus == 2
     assert "no statement; give one" in child.before
 
@@ -363,7 +363,7 @@ def test_binary_is_not_sent_to_a_terminal(odd, format):
         encoding="latin-1", timeout=60,
     )  # fmt: skip
     child.expect(pexpect.EOF)
-    child.close()
+    child.wait()
     assert child.exitstatus == 1
     assert f"error: {format} is binary and would upset the terminal" in child.before
     assert "--output" in child.before
@@ -655,6 +655,6 @@ def test_ctrl_c_in_a_long_statement_is_130_and_no_traceback(database):
         time.sleep(0.05)
     child.sendintr()
     child.expect(pexpect.EOF, timeout=20)
-    child.close()
+    child.wait()
     assert child.exitstatus == 130
     assert "Traceback" not in child.before

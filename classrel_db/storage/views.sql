@@ -114,10 +114,10 @@ FROM (
         JOIN classes AS x ON x.model_id = m.model_id
         WHERE (models IS NULL OR list_contains(models, m.name))
           AND CASE
-                WHEN typeof(class) <> 'VARCHAR' THEN x.class_idx = try_cast(class AS INTEGER)
+                WHEN typeof(class) <> 'VARCHAR' THEN x.class_idx = try_cast(class AS DOUBLE)
                 ELSE lower(x.label) = lower(class::VARCHAR)
                   OR x.concept = class::VARCHAR
-                  OR x.class_idx = try_cast(class AS INTEGER)
+                  OR x.class_idx = try_cast(class AS DOUBLE)
               END
     ) AS c
     GROUP BY c.model_id

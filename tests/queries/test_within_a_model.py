@@ -213,3 +213,14 @@ def test_two_classes_are_each_others_only_neighbor(library):
     assert [r["skewness"] for r in held.ask("hubs()")] == [None, None]
     assert [r["neighbor"] for r in held.ask("isolated_classes()")] == ["species 01", "species 00"]
     assert held.ask("bridges('two', k := 100)") == []
+
+
+@pytest.mark.parametrize("bins", ["0", "-3", "NULL"])
+def test_a_histogram_without_bins_is_refused(real, bins):
+    said = real.refused(f"similarity_histogram(bins := {bins})")
+    assert f"bins is {bins}; it is a whole number from 1 on" in said
+
+
+@pytest.mark.parametrize("index", ["118.7", "'118.7'", "117.5"])
+def test_an_index_is_not_rounded(real, index):
+    assert real.ask(f"neighbors('efficientnet_lite0', {index})") == []

@@ -103,8 +103,12 @@ class Terminal:
     def leave(self):
         """Ctrl-D; the exit code."""
         self.child.send(CTRL_D)
+        return self.gone()
+
+    def gone(self):
+        """Wait until the shell has ended; the exit code."""
         self.child.expect(pexpect.EOF)
-        self.child.close()
+        self.child.wait()
         return self.child.exitstatus
 
 
@@ -242,9 +246,7 @@ def test_leaving_with_a_word(terminal):
     shell = terminal()
     shell.do("nosuch", "error: no command")
     shell.send("exit" + ENTER)
-    shell.child.expect(pexpect.EOF)
-    shell.child.close()
-    assert shell.child.exitstatus == 0
+    assert shell.gone() == 0
 
 
 def table_in(shown):
