@@ -294,7 +294,7 @@ def remove(model: str, db: Path | None) -> None:
     "--where",
     metavar="CONDITION",
     help="Only classes that meet this SQL condition over label, concept, class_idx, bias, mean, std and "
-    "norm may answer; there are still k.",
+    "norm may answer; k of them, where there are so many.",
 )
 @_reading
 def similar(

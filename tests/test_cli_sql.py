@@ -625,7 +625,7 @@ def test_where_keeps_exactly_k(database, classrel):
     [
         (["-k", "11"], "10 classes of efficientnet_lite0 meet"),
         (["-k", "0"], "from 1 to 10"),
-        (["--where", "false"], "0 classes of efficientnet_lite0 meet"),
+        (["--where", "false"], "no other class of efficientnet_lite0 meets"),
     ],
 )
 def test_where_with_fewer_than_k_is_refused(database, classrel, options, said):

@@ -88,10 +88,12 @@ def require_k(
     ]
     if short and (not whole or named or len(short) == len(models)):
         model, n = max(short, key=lambda each: each[1])
+        if where is not None and not n:
+            raise ArgumentError(f"no other class of {model.name} meets {quoted(where)}")
         if where is not None:
             raise ArgumentError(
-                f"k is {25 if k is None else k}; {n:,} classes of {model.name} meet {quoted(where)}"
-                + (f", so k is a whole number from 1 to {n:,}" if n else "")
+                f"k is {k}; {n:,} classes of {model.name} meet {quoted(where)}, so k is a whole number "
+                f"from 1 to {n:,}; leave it out for as many as there are, up to 25"
             )
         raise ArgumentError(
             f"k is {k}; {model.name} has {model.n_classes:,} classes, so k is a whole number from 1 "

@@ -121,8 +121,8 @@ def _typed(
     converted = read.converted(connection, value, parameter.type)
     if converted is None:
         raise ArgumentError(
-            f"{parameter.name} is {quoted(str(value))}; {query.name} takes {_a(parameter.type)} there: "
-            f"{parameter.help}"
+            f"{parameter.name} is {quoted(str(value))}; {query.name} takes {_a(parameter.type)} there "
+            f"({parameter.help})"
         )
     return converted
 

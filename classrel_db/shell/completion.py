@@ -298,12 +298,7 @@ def _of_command(
     command: click.Command, done: Sequence[str], text: str, names: Names
 ) -> Iterator[Candidate]:
     line = words(text)
-    options = {
-        spelling: parameter
-        for parameter in command.params
-        if isinstance(parameter, click.Option)
-        for spelling in parameter.opts
-    }
+    options = _options(command)
     awaited = options.get(done[-1]) if done else None
     if awaited is not None and not awaited.is_flag:
         yield from _for_parameter(awaited, text, names, done)
@@ -314,7 +309,7 @@ def _of_command(
                 yield Candidate(spelling, line.start, spelling, (option.help or "")[:50])
         return
     arguments = [p for p in command.params if isinstance(p, click.Argument)]
-    given = _positional(done, options)
+    given = positional(command, done)
     if command.name == "query" and given:
         yield from _of_query(given[0], text, names)
         return
@@ -323,7 +318,18 @@ def _of_command(
         yield from _for_parameter(arguments[place], text, names, done)
 
 
-def _positional(done: Sequence[str], options: dict[str, click.Option]) -> list[str]:
+def _options(command: click.Command) -> dict[str, click.Option]:
+    return {
+        spelling: parameter
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for spelling in parameter.opts
+    }
+
+
+def positional(command: click.Command, done: Sequence[str]) -> list[str]:
+    """The words that are neither options nor their values."""
+    options = _options(command)
     given: list[str] = []
     skip = False
     for word in done:

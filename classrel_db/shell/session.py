@@ -17,7 +17,8 @@ import classrel_db
 from classrel_db.errors import ArgumentError, ClassrelError, MissingDatabaseError
 from classrel_db.records import FORMATS, INTERRUPTED, Answer
 from classrel_db.shell import help as topics
-from classrel_db.shell.text import bare, is_complete, is_sql, statements
+from classrel_db.shell.completion import positional
+from classrel_db.shell.text import SQL_WORDS, bare, is_complete, is_sql, statements
 from classrel_db.spelling import did_you_mean, quoted
 from classrel_db.storage.interrupt import is_interruption
 
@@ -205,7 +206,7 @@ class Session:
         if name == "shell":
             raise ArgumentError("this is the shell already")
         if name not in self.commands:
-            known = [*self.commands, "use", "help", "exit"]
+            known = [*self.commands, "use", "help", "exit", *(word.upper() for word in SQL_WORDS)]
             raise ArgumentError(
                 f"no command {quoted(name)}{did_you_mean(name, known)}; a command of classrel, SQL that "
                 "ends in a semicolon, or \\help"
@@ -222,13 +223,27 @@ class Session:
         return Result(text=said.getvalue())
 
     def _with_model(self, name: str, arguments: list[str]) -> list[str]:
-        """The arguments, with the current model where the command needs one and none is given."""
-        if self.model is None or "--help" in arguments or "-h" in arguments:
+        """The arguments, with the current model where the command asks one and none is named."""
+        if self.model is None or {"--help", "-h", "--show"} & set(arguments):
             return arguments
+        given = positional(self.commands[name], arguments)
         if name == "similar" and not any(each.startswith(("-m", "--model")) for each in arguments):
             return [*arguments, "--model", self.model]
-        if name == "info" and not any(not each.startswith("-") for each in arguments):
+        if name == "info" and not given:
             return [self.model, *arguments]
+        if name == "classes" and (not given or given[0] not in self.catalog.normalizations()):
+            return [self.model, *arguments]
+        query = self.catalog.named_queries.get(given[0]) if name == "query" and given else None
+        if query is None:
+            return arguments
+        named = {each.partition("=")[0] for each in given[1:] if "=" in each}
+        values = [each for each in given[1:] if each.partition("=")[0] not in named]
+        needed = [p.name for p in query.parameters if p.default is None and p.name not in named]
+        for parameter in query.parameters:
+            # as many values as are needed name the model, too
+            missing = parameter.name == "model" and len(values) < len(needed)
+            if (missing or parameter.name == "models") and parameter.name not in named:
+                return [*arguments, f"{parameter.name}={self.model}"]
         return arguments
 
     def _use(self, model: str) -> Result:

@@ -196,9 +196,17 @@ class _Loop:
             complete_while_typing=True,
         )
         # what the first prompt does not wait for
-        threading.Thread(target=self._prepare, daemon=True).start()
+        self._preparing = threading.Thread(target=self._prepare)
+        self._preparing.start()
 
     def run(self) -> int:
+        try:
+            return self._run()
+        finally:
+            # the database must not close under the thread, nor the process end
+            self._preparing.join()
+
+    def _run(self) -> int:
         trouble = missing(self.session.catalog)
         click.echo(
             f"classrel {__version__}; \\help says what there is, Tab completes, Ctrl-D leaves"

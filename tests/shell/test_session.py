@@ -719,3 +719,23 @@ def test_own_queries_are_known(small, tmp_path):
         assert len(rows_of(session.handle("query mine top=2"))) == 2
         assert "CREATE OR REPLACE MACRO mine" in session.handle("\\d mine").text
         assert session.handle("help mine").text
+
+
+@pytest.mark.parametrize(
+    ("line", "models"),
+    [
+        ("query neighbors dog k=2", {"beta"}),
+        ("query neighbors class=dog k=2 --format csv", {"beta"}),
+        ("query neighbors alpha dog k=2", {"alpha"}),
+        ("query neighbors model=alpha class=dog k=2", {"alpha"}),
+        ("query model_summary", {"beta"}),
+        ("query model_summary models=alpha", {"alpha"}),
+        ("query model_summary models=alpha,beta", {"alpha", "beta"}),
+        ("classes dog", {"beta"}),
+        ("classes", {"beta"}),
+        ("classes alpha dog", {"alpha"}),
+    ],
+)
+def test_the_model_in_use_is_asked_where_none_is_named(ask, line, models):
+    ask("use beta")
+    assert {row[0] for row in rows_of(ask(line))} == models

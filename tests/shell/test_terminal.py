@@ -109,6 +109,7 @@ class Terminal:
         """Wait until the shell has ended; the exit code."""
         self.child.expect(pexpect.EOF)
         self.child.wait()
+        assert self.child.signalstatus is None, (self.child.signalstatus, self.child.before)
         return self.child.exitstatus
 
 
