@@ -52,7 +52,13 @@ _EXPLAIN = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 # Table functions that write files, which a SELECT can call.
-_WRITING_FUNCTIONS = re.compile(r"\b(enable_logging|enable_profiling)\b", re.IGNORECASE)
+_WRITING_FUNCTIONS = re.compile(
+    rf"\b(enable_logging|enable_profiling)\"?{_GAP}\(", re.IGNORECASE | re.DOTALL
+)
+_SECRET = re.compile(
+    rf"{_GAP}CREATE\s+(OR\s+REPLACE\s+)?(PERSISTENT\s+|TEMPORARY\s+|TEMP\s+)?SECRET\b",
+    re.IGNORECASE,
+)
 _ANSWERING = {"SELECT", "EXPLAIN", "MULTI", "EXECUTE"}
 _TABLES = """
     SELECT table_name FROM duckdb_tables() WHERE NOT internal
@@ -102,6 +108,7 @@ def require_condition(rows: DuckDBPyRelation, condition: str) -> DuckDBPyRelatio
     """
     try:
         _require_unicode(condition)
+        _require_no_writing_function(condition)
         met = rows.filter(condition)
         met.shape  # noqa: B018 (counting computes the condition for every row)
     except duckdb.Error as error:
@@ -159,6 +166,11 @@ def _kind(statement: duckdb.Statement) -> str:
 
 def _require_reading(connection: DuckDBPyConnection, statement: duckdb.Statement) -> None:
     kind, text = _kind(statement), statement.query
+    if kind in _BEYOND:
+        raise StatementError(_refused(kind.replace("_", " "), _BEYOND[kind]))
+    _require_no_writing_function(text)
+    if kind == "CREATE" and _SECRET.match(text):
+        raise StatementError(_refused("CREATE SECRET", "keeps credentials beside the database"))
     if kind == "EXPLAIN":
         explained_ = _EXPLAIN.match(text)
         options = explained_["options"] or "" if explained_ else ""
@@ -176,13 +188,14 @@ def _require_reading(connection: DuckDBPyConnection, statement: duckdb.Statement
             _refused("this SET", "can change what the database may reach")
             + "; SET VARIABLE, threads, memory_limit, default_order and timezone are allowed"
         )
-    if kind in _BEYOND:
-        raise StatementError(_refused(kind.replace("_", " "), _BEYOND[kind]))
+    if not hasattr(duckdb.StatementType, kind):
+        raise StatementError(_refused(kind, "is no statement that is known to read only"))
+
+
+def _require_no_writing_function(text: str) -> None:
     writing = _WRITING_FUNCTIONS.search(text)
     if writing:
         raise StatementError(_refused(writing[1], "writes files"))
-    if not hasattr(duckdb.StatementType, kind):
-        raise StatementError(_refused(kind, "is no statement that is known to read only"))
 
 
 def _refused(what: str, why: str) -> str:

@@ -330,7 +330,6 @@ def test_no_detour_to_a_function_that_writes_files(refused, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.xfail(strict=True, reason="what EXPLAIN ANALYZE runs is not looked through")
 def test_explain_analyze_of_a_function_that_writes_files_is_refused(refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "allowed are" in refused(
@@ -338,7 +337,6 @@ def test_explain_analyze_of_a_function_that_writes_files_is_refused(refused, tmp
     )
 
 
-@pytest.mark.xfail(strict=True, reason="a condition is not looked through")
 def test_a_condition_with_a_function_that_writes_files_is_refused(
     connection, tmp_path, monkeypatch
 ):
@@ -352,9 +350,6 @@ def test_a_condition_with_a_function_that_writes_files_is_refused(
 
 
 @pytest.mark.parametrize("kind", ["PERSISTENT SECRET", "SECRET", "TEMPORARY SECRET"])
-@pytest.mark.xfail(
-    strict=True, reason="DuckDB lets a secret be made beside a database that is read"
-)
 def test_a_secret_is_not_made(small, tmp_path, monkeypatch, kind):
     """A persistent one is a file in the user's home."""
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -366,7 +361,6 @@ def test_a_secret_is_not_made(small, tmp_path, monkeypatch, kind):
         database.close()
 
 
-@pytest.mark.xfail(strict=True, reason="the text is searched, whatever is a string in it")
 def test_the_name_of_such_a_function_in_a_string_is_a_string(connection):
     rows = statements.run(connection, "SELECT 'enable_logging' AS x")
     assert rows.fetchall() == [("enable_logging",)]
