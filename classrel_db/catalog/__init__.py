@@ -27,19 +27,17 @@ from classrel_db.catalog.arguments import (
     require_specs,
     require_statement,
 )
-from classrel_db.catalog.known import Known
+from classrel_db.catalog.opened import Opened
 from classrel_db.errors import ArgumentError, UnknownClassError
 from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES
 from classrel_db.spelling import quoted
 from classrel_db.storage import queries as query_files
 from classrel_db.storage import read, statements
-from classrel_db.storage.database import Database
 from classrel_db.storage.transaction import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from types import TracebackType
-    from typing import Any, Self
+    from typing import Any
 
     from duckdb import DuckDBPyRelation
     from numpy.typing import ArrayLike
@@ -52,7 +50,6 @@ if TYPE_CHECKING:
         Progress,
         StoredModel,
     )
-    from classrel_db.storage.index import IndexCache
 
 DEFAULT_DATABASE = "classrel.duckdb"
 
@@ -73,42 +70,13 @@ def open(  # noqa: A001
     )
 
 
-class Catalog:
+class Catalog(Opened):
     """The heads in one database file, and what can be asked of them.
 
     Several threads may ask one catalog at once; while one of them ingests or removes, the others'
     unfinished questions end with an error. Reading holds the file open read-only, which keeps other
     processes from writing to it until :meth:`close` (or the end of a ``with`` block).
     """
-
-    def __init__(self, path: Path, queries: Path | None = None) -> None:
-        self._database = Database(path)
-        self.path = self._database.path
-        self._known: Known | None = None
-        own = query_files.of_folder(queries) if queries is not None else []
-        self._database.use_queries([query_files.as_temporary(query) for query in own])
-        self._own_queries = own
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"Catalog({str(self.path)!r})"
-
-    def close(self) -> None:
-        """Release the file; the next question opens it again."""
-        if self._known is not None:
-            self._known.close()
-            self._known = None
-        self._database.close()
 
     def ingest(
         self,
@@ -409,21 +377,6 @@ class Catalog:
             if allowed
         ]
         return known.search.answer(text, nearest)
-
-    @cached_property
-    def _indexes(self) -> IndexCache:
-        from classrel_db.storage.index import IndexCache, folder_of
-
-        return IndexCache(folder_of(self.path))
-
-    def _known_now(self) -> Known:
-        """What was found out in the database's present state; anew after each change."""
-        generation = self._database.generation()
-        known = self._known
-        if known is None or known.generation != generation:
-            known = Known(generation, self._database, lambda: self._indexes)
-            self._known = known
-        return known
 
 
 def _require_in_all(text: str, found: Mapping[int, object], models: Sequence[StoredModel]) -> None:

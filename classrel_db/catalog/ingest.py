@@ -127,9 +127,10 @@ def ingest_head(
             if existing is not None and not replace:
                 return outcome("unchanged", existing.n_pairs)
             with transaction(connection):
-                if existing is not None:
-                    write.delete_model(connection, existing.model_id)
                 model = replaced(model, model_id=write.next_model_id(connection))
+                if existing is not None:
+                    write.hand_over_tags(connection, existing.model_id, model.model_id)
+                    write.delete_model(connection, existing.model_id)
                 statistics = {
                     column: getattr(normalized, column)
                     for column in ("mean", "std", "norm", "scale")

@@ -115,8 +115,18 @@ def insert_neighbors(
 
 def delete_model(connection: DuckDBPyConnection, model_id: int) -> None:
     """Every row of one model, in every table."""
-    for table in ("pairs", "neighbors", "weights", "classes", "models"):
+    for table in ("pairs", "neighbors", "weights", "tags", "classes", "models"):
         connection.execute(f"DELETE FROM {table} WHERE model_id = ?", [model_id])  # noqa: S608
+    connection.execute(
+        "DELETE FROM comparisons WHERE model_a = $id OR model_b = $id", {"id": model_id}
+    )
+
+
+def hand_over_tags(connection: DuckDBPyConnection, model_id: int, successor: int) -> None:
+    """Give one model's tags to the model that takes its name."""
+    connection.execute(
+        "UPDATE tags SET model_id = $new WHERE model_id = $old", {"old": model_id, "new": successor}
+    )
 
 
 def _pair_columns(start: int, cosines: NDArray[np.float32]) -> Iterator[dict[str, pa.Array]]:

@@ -1,0 +1,65 @@
+"""The part of a catalog that holds its file: opened on demand, closed for writers."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from classrel_db.catalog.known import Known
+from classrel_db.storage import queries as query_files
+from classrel_db.storage.database import Database
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from classrel_db.storage.index import IndexCache
+
+
+class Opened:
+    """One database file, and what is known of it as long as it can't change."""
+
+    def __init__(self, path: Path, queries: Path | None = None) -> None:
+        self._database = Database(path)
+        self.path = self._database.path
+        self._known: Known | None = None
+        own = query_files.of_folder(queries) if queries is not None else []
+        self._database.use_queries([query_files.as_temporary(query) for query in own])
+        self._own_queries = own
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Catalog({str(self.path)!r})"
+
+    def close(self) -> None:
+        """Release the file; the next question opens it again."""
+        if self._known is not None:
+            self._known.close()
+            self._known = None
+        self._database.close()
+
+    @cached_property
+    def _indexes(self) -> IndexCache:
+        from classrel_db.storage.index import IndexCache, folder_of
+
+        return IndexCache(folder_of(self.path))
+
+    def _known_now(self) -> Known:
+        """What was found out in the database's present state; anew after each change."""
+        generation = self._database.generation()
+        known = self._known
+        if known is None or known.generation != generation:
+            known = Known(generation, self._database, lambda: self._indexes)
+            self._known = known
+        return known

@@ -1,0 +1,94 @@
+"""What every command shares: its options, where its database comes from and where its rows go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from classrel_db.records import FORMATS, Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from duckdb import DuckDBPyRelation
+
+    from classrel_db.catalog import Catalog
+
+MOST_DRAWN = 1_000  # rows of a table for people; a file has them all
+
+# not readable: a file that can't be read is our message to give
+FILE = click.Path(path_type=Path, readable=False)
+database = click.option(
+    "--db", type=FILE, help="The database file.  [default: $CLASSREL_DB, else classrel.duckdb]"
+)
+_format = click.option(
+    "--format", "-f", type=click.Choice(FORMATS), help="How to write the rows.  [default: table]"
+)
+_output = click.option(
+    "--output",
+    "-o",
+    type=FILE,
+    help="Write to a file: .csv, .json, .jsonl, .md, .parquet, .arrow or .txt.",
+)
+
+
+def reading(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that answers with rows."""
+    return database(_format(_output(command)))
+
+
+class Desk:
+    """Where commands get their database, and where their rows and words go: here, a terminal.
+
+    The shell runs the same commands with a desk of its own.
+    """
+
+    def __init__(self, db: Path | None, queries: Path | None = None) -> None:
+        self._db = db
+        self._queries = queries
+
+    def catalog(self, db: Path | None) -> AbstractContextManager[Catalog]:
+        """The database that a command works on: ``db`` if it names one."""
+        import classrel_db
+
+        return classrel_db.open(db or self._db, queries=self._queries)
+
+    def show(self, catalog: Catalog, answer: Answer) -> None:
+        """Write the rows of an answer as it was asked for."""
+        from classrel_db.render.answers import emit_answer
+
+        emit_answer(answer, spared=catalog.path, tell=self.tell)
+
+    def tell(self, message: str) -> None:
+        """Narration goes to standard error; standard output is for data."""
+        click.echo(message, err=True)
+
+
+def desk_now() -> Desk:
+    desk: Desk = click.get_current_context().find_root().obj
+    return desk
+
+
+def open_catalog(db: Path | None) -> AbstractContextManager[Catalog]:
+    return desk_now().catalog(db)
+
+
+def tell(message: str) -> None:
+    desk_now().tell(message)
+
+
+def show(
+    catalog: Catalog,
+    rows: DuckDBPyRelation,
+    written: dict[str, Any],
+    drawing: str = "plain_table",
+    most: int | None = None,
+) -> None:
+    """Answer with ``rows``; ``drawing`` names the function of ``render.tables`` for tables.
+
+    A table shows at most ``most`` of them.
+    """
+    desk_now().show(catalog, Answer(rows, drawing, written["format"], written["output"], most))
