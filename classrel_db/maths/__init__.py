@@ -18,14 +18,17 @@ from classrel_db.maths.normalize import (
     recover,
 )
 from classrel_db.maths.similarity import cosine_blocks, cosines_to, euclidean, exact_neighbors, unit
+from classrel_db.maths.support import dimension_support, near_by_cosine
 
 __all__ = [
     "NormalizedHead",
     "cosine_blocks",
     "cosines_to",
+    "dimension_support",
     "euclidean",
     "exact_neighbors",
     "faulty_rows",
+    "near_by_cosine",
     "normalize",
     "normalize_vector",
     "recover",

@@ -30,7 +30,7 @@ def unit(rows: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def cosines_to(U: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.float32]:
     """Cosines in [-1, 1] of unit rows ``U`` (n×D) with unit ``targets`` (m×D), as n×m float32."""
-    return _as_cosine(U @ targets.T)
+    return as_cosine(U @ targets.T)
 
 
 def cosine_blocks(
@@ -118,13 +118,14 @@ def _rank(
 
     The ``indices`` of a row rise, so a stable sort by cosine alone leaves equals in their order.
     """
-    falling = -_as_cosine(products)
+    falling = -as_cosine(products)
     falling[barred] = np.inf
     order = np.argsort(falling, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(indices, order, axis=1), -np.take_along_axis(falling, order, axis=1)
 
 
-def _as_cosine(product: NDArray[np.float64]) -> NDArray[np.float32]:
+def as_cosine(product: NDArray[np.float64]) -> NDArray[np.float32]:
+    """A product of unit vectors as a cosine in [-1, 1], the same however it was computed."""
     # To a grid of 2^-40, far above the rounding of the product: what should be 0 is 0, and is the
     # same 0 however the product was computed. Rounding may also carry parallel rows past 1.
     snapped = (product + _GRID) - _GRID
