@@ -52,6 +52,7 @@ demo: $(VENV)/.user
 	@for model in $(DEMO_MODELS); do \
 	  $(BIN)/classrel similar '$(DEMO_CLASS)' -k 25 -m $$model --db "$(DB)" || exit 1; done
 	$(BIN)/classrel similar '$(DEMO_CLASS)' -k 10 --db "$(DB)"
+	$(BIN)/classrel compare --all --db "$(DB)"
 
 .PHONY: ingest
 ingest: $(VENV)/.user

@@ -5,7 +5,7 @@ Matrix letters: C classes, D embedding dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from duckdb import DuckDBPyRelation
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 Normalization = Literal["standardize", "center", "none"]
 NORMALIZATIONS: tuple[Normalization, ...] = ("standardize", "center", "none")
@@ -27,7 +27,11 @@ FORMATS: tuple[Format, ...] = ("table", "json", "jsonl", "csv", "markdown", "par
 
 INTERRUPTED = 130  # the exit code of what Ctrl-C ended
 
-Stage = Literal["download", "read", "pairs", "neighbors"]
+RESAMPLES = 1_000  # of the dimensions, for support: a share is known to within 0.03
+
+Stage = Literal[
+    "download", "read", "pairs", "neighbors", "support", "compare", "heads", "models", "classes"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far one stage of one model's ingest has come, in bytes, classes or pairs.
+    """How far one stage of work on one model has come, in bytes, classes, pairs or resamples.
 
     ``total`` is 0 where it is not known: a whole file is being downloaded.
     """
@@ -143,6 +147,40 @@ class StoredClass:
     def has_id(self) -> bool:
         """Whether the concept is an id of its own, not just the label again."""
         return self.concept != self.label.casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class Focal:
+    """What one model was asked about, and the indices of the classes that may answer, rising.
+
+    ``terms`` are (sign, class index) of each class: one for a class by itself, several for a sum; none
+    for a ``vector`` (D,) of the raw feature space.
+    """
+
+    model: StoredModel
+    allowed: Sequence[int]
+    terms: tuple[tuple[int, int], ...] = ()
+    vector: ArrayLike | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredComparison:
+    """One row of ``comparisons``, its fields the columns: a measure of two models, by their ids."""
+
+    model_a: int
+    model_b: int
+    measure: str
+    normalization: Normalization
+    k: int | None
+    n: int
+    estimate: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    null_value: float | None
+    permutations: int
+    resamples: int
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,18 +19,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classrel_db.catalog.algebra import Term, parse
+from classrel_db.catalog.agreement import Agreement
 from classrel_db.catalog.arguments import (
-    require_k,
     require_one_of,
     require_query,
+    require_resampling,
     require_specs,
     require_statement,
 )
-from classrel_db.catalog.opened import Opened
-from classrel_db.errors import ArgumentError, UnknownClassError
-from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES
-from classrel_db.spelling import quoted
+from classrel_db.catalog.nearest import nearest
+from classrel_db.errors import ArgumentError
+from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES, RESAMPLES
 from classrel_db.storage import queries as query_files
 from classrel_db.storage import read, statements
 from classrel_db.storage.transaction import transaction
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
         Normalization,
         PairPolicy,
         Progress,
-        StoredModel,
     )
 
 DEFAULT_DATABASE = "classrel.duckdb"
@@ -70,7 +68,7 @@ def open(  # noqa: A001
     )
 
 
-class Catalog(Opened):
+class Catalog(Agreement):
     """The heads in one database file, and what can be asked of them.
 
     Several threads may ask one catalog at once; while one of them ingests or removes, the others'
@@ -163,6 +161,10 @@ class Catalog(Opened):
         vector: ArrayLike | None = None,
         include_self: bool = False,
         where: str | None = None,
+        support: bool = False,
+        resamples: int = RESAMPLES,
+        seed: int = 0,
+        progress: Progress | None = None,
     ) -> DuckDBPyRelation:
         """The ``k`` classes nearest to a class, to a sum of classes, or to a vector.
 
@@ -177,72 +179,63 @@ class Catalog(Opened):
 
         Columns: model, class, rank, neighbor, neighbor_concept, cosine in [-1, 1], euclidean (the
         distance of the normalised rows); ordered by model as given, then rank. Equal cosines rank
-        by class index. Raises UnknownModelError, UnknownClassError, AmbiguousClassError,
-        ArgumentError, StatementError (no condition).
+        by class index. ``support`` adds two, shares in [0, 1] and NULL at rank 0: ``support``, of
+        ``resamples`` bootstrap resamples of the embedding dimensions (the same for a ``seed``) those
+        in which the neighbour stays among the k nearest; ``normalizations``, of ``standardize``,
+        ``center`` and ``none`` those by which it is. ``progress`` is told of its steps.
+
+        Raises UnknownModelError, UnknownClassError, AmbiguousClassError, ArgumentError, StatementError
+        (no condition).
         """
         if (query is None) == (vector is None):
             raise ArgumentError("give either a class (or an expression over classes) or a vector")
-        known = self._known_now()
-        chosen = known.lookup.models(models)
-        among = self._among(chosen, where)
-        if vector is not None:
-            if len(chosen) != 1:
-                raise ArgumentError(
-                    f"a vector lies in the feature space of one model, not of {len(chosen)}; name it "
-                    "with models="
-                )
-            (allowed,) = among
-            wanted = require_k(k, chosen, [len(allowed)], named=True, where=where)
-            nearest = known.search.near_vector(
-                chosen[0], vector, min(wanted, len(allowed)), allowed
-            )
-            return known.search.answer("(vector)", [nearest])
-        asked = require_query(query)
-        terms = parse(asked) if isinstance(asked, str) else None
-        if isinstance(asked, str) and terms and not known.lookup.names_outright(asked, chosen):
-            return self._near_sum(
-                asked,
-                terms,
-                chosen,
-                among,
-                k,
-                named=models is not None,
-                keep=include_self,
-                where=where,
-            )
-        found = known.lookup.find(asked, chosen)
-        if models is not None:
-            _require_in_all(str(asked), found, chosen)
-        focal = [
-            (model, len(allowed) - (found[model.model_id].index in allowed))
-            for model, allowed in zip(chosen, among, strict=True)
-            if model.model_id in found
-        ]
-        wanted = require_k(
-            k,
-            [model for model, _ in focal],
-            [most for _, most in focal],
-            named=models is not None,
+        require_resampling(resamples, seed)
+        known, connection = self._known_now(), self._database.reader()
+        rows, asked = nearest(connection, known, query, models, k, vector, include_self, where)
+        if not support:
+            return rows
+        from classrel_db.catalog.support import with_support
+
+        return with_support(connection, rows, asked, resamples, seed, progress)
+
+    def consensus(
+        self,
+        query: str | int,
+        *,
+        models: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
+        weights: Mapping[str, float] | None = None,
+        k: int = 25,
+        least: int = 1,
+        where: str | None = None,
+    ) -> DuckDBPyRelation:
+        """The ``k`` classes nearest to a class over all models, by the Fisher mean of their cosines.
+
+        ``query`` is a class: label, unique part of one, concept or index. ``models`` defaults to all
+        that know it, without those of ``exclude``. ``weights`` say by name what a model counts, a
+        number from 0 on; 0 leaves it out, and models without one count 1. ``least`` keeps the classes
+        that at least so many models know; ``where`` is an SQL condition on the classes that may
+        answer, as for :meth:`similar`. There may be fewer than ``k`` of them.
+
+        Columns: class, rank, neighbor, neighbor_concept, n (models), cosine in [-1, 1] (tanh of the
+        mean z, z = atanh(cosine); Fisher 1921), sd (of z over models, of a sample; NULL where n is 1),
+        low, high (the extremes of the cosine), low_model, high_model; by rank, equal ones by concept.
+        Raises ArgumentError (also where the models are normalised in different ways),
+        UnknownModelError, UnknownClassError, AmbiguousClassError, StatementError (no condition).
+        """
+        from classrel_db.catalog import consensus
+
+        given = consensus.arguments(
+            self._known_now().lookup,
+            require_query(query),
+            models=models,
+            exclude=exclude,
+            weights=weights,
+            k=k,
+            least=least,
             where=where,
         )
-        return read.nearest(
-            self._database.reader(),
-            {model.name: found[model.model_id] for model, _ in focal},
-            wanted,
-            include_self,
-            where,
-        )
-
-    def _among(self, models: Sequence[StoredModel], where: str | None) -> list[Sequence[int]]:
-        """The classes of each model that meet a condition, or all."""
-        if where is None:
-            return [range(model.n_classes) for model in models]
-        if not isinstance(where, str):
-            raise ArgumentError(f"where is an SQL condition as text, not {where!r}")
-        connection = self._database.reader()
-        ids = [model.model_id for model in models]
-        statements.require_condition(read.describing(connection, ids), where)
-        return [read.kept_classes(connection, model.model_id, where) for model in models]
+        return self.query("consensus", **given)
 
     def sql(
         self,
@@ -339,50 +332,3 @@ class Catalog(Opened):
 
         connection = self._database.reader()
         return arrays.findings(connection, list(findings(connection, self._indexes)))
-
-    def _near_sum(
-        self,
-        text: str,
-        terms: Sequence[Term],
-        chosen: Sequence[StoredModel],
-        among: Sequence[Sequence[int]],
-        k: int | None,
-        *,
-        named: bool,
-        keep: bool,
-        where: str | None,
-    ) -> DuckDBPyRelation:
-        known = self._known_now()
-        places = [known.lookup.find(term.text, chosen) for term in terms]
-        if named:
-            for term, place in zip(terms, places, strict=True):
-                _require_in_all(term.text, place, chosen)
-        focal = []
-        for model, allowed in zip(chosen, among, strict=True):
-            if all(model.model_id in place for place in places):
-                inside = [place[model.model_id].index for place in places]
-                focal.append((model, inside, [i for i in allowed if keep or i not in inside]))
-        if not focal:
-            raise UnknownClassError(f"no model knows every class of {quoted(text)}")
-        wanted = require_k(
-            k,
-            [model for model, _, _ in focal],
-            [len(allowed) for _, _, allowed in focal],
-            named=named,
-            where=where,
-        )
-        nearest = [
-            known.search.near_sum(model, terms, inside, min(wanted, len(allowed)), allowed)
-            for model, inside, allowed in focal
-            if allowed
-        ]
-        return known.search.answer(text, nearest)
-
-
-def _require_in_all(text: str, found: Mapping[int, object], models: Sequence[StoredModel]) -> None:
-    missing = [model.name for model in models if model.model_id not in found]
-    if missing:
-        raise UnknownClassError(
-            f"no class {quoted(text)} in {', '.join(missing)}; leave that model out, or see what it "
-            f"has with `classrel classes {missing[0]}`"
-        )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from classrel_db.errors import ArgumentError
+from classrel_db.errors import ArgumentError, UnknownClassError
+from classrel_db.records import RESAMPLES
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from classrel_db.records import StoredModel
 
@@ -100,3 +101,37 @@ def require_k(
             f"to {n:,}"
         )
     return k  # type: ignore[return-value]
+
+
+def require_resampling(resamples: object, seed: object) -> None:
+    """Raise ArgumentError unless there is one resample or more, and the seed is not negative."""
+    for name, value, least in (("resamples", resamples, 1), ("seed", seed, 0)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ArgumentError(
+                f"{name} is {value!r}; it is a whole number from {least} on"
+                f"{f' ({RESAMPLES:,} is usual)' if least else ''}"
+            )
+
+
+def require_in_all(text: str, found: Mapping[int, object], models: Sequence[StoredModel]) -> None:
+    """Raise UnknownClassError where one of ``models`` is not among those ``found``, by model_id."""
+    missing = [model.name for model in models if model.model_id not in found]
+    if missing:
+        raise UnknownClassError(
+            f"no class {quoted(text)} in {', '.join(missing)}; leave that model out, or see what it "
+            f"has with `classrel classes {missing[0]}`"
+        )
+
+
+def require_count(name: str, value: object, least: int, most: int | None, of: str = "") -> int:
+    """A whole number from ``least`` to ``most``, if there is a most: that many ``of`` something.
+
+    Raises ArgumentError.
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if whole and least <= value and (most is None or value <= most):  # type: ignore[operator]
+        return value  # type: ignore[return-value]
+    upto = "on" if most is None else f"to {most:,}"
+    raise ArgumentError(
+        f"{name} is {value!r}; it is a whole number from {least} {upto}{f' ({most:,} {of})' if of else ''}"
+    )

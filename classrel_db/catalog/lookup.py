@@ -29,6 +29,7 @@ class Lookup:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._models = read.stored_models(database.reader())
+        self._read_as = read.concept_map(database.reader())
         self._found: dict[tuple[str | int, tuple[int, ...]], dict[int, StoredClass]] = {}
 
     def models(self, names: str | Sequence[str] | None = None) -> list[StoredModel]:
@@ -60,7 +61,8 @@ class Lookup:
         A label goes before the same label in another case, that before a concept, that before an
         index, and all of these before a part of a label; an int is an index. What is found is one
         concept, and every model that has this concept answers, whatever its label for it. A class
-        without an id of its own is the same as one of the same label.
+        without an id of its own is the same as one of the same label, and concepts are one that the
+        database's ``concept_map`` says are the same.
 
         Raises UnknownClassError, with close spellings, where no model has it, and
         AmbiguousClassError, with the candidates, where it could be several concepts.
@@ -77,17 +79,17 @@ class Lookup:
     def _find(self, query: str | int, models: Sequence[StoredModel]) -> dict[int, StoredClass]:
         candidates = self._outright(query, models)
         if not candidates and isinstance(query, str):
-            candidates = self._by_part(query, models)
+            candidates = self._mapped(query, models) or self._by_part(query, models)
         if not candidates:
             raise self._unknown(query, models)
-        ids = {c.concept for c in candidates if c.has_id}
-        labels_of_ids = {_folded(c.label) for c in candidates if c.has_id}
-        plain = {_folded(c.label) for c in candidates if not c.has_id} - labels_of_ids
+        ids = self._ids(candidates)
+        labels_of_ids = {_folded(c.label) for c in candidates if self._has_id(c)}
+        plain = {_folded(c.label) for c in candidates if not self._has_id(c)} - labels_of_ids
         family = candidates
         if len(ids) + len(plain) == 1:
             family = self._family(candidates, models)
         found = {candidate.model_id: candidate for candidate in family}
-        ids = {c.concept for c in family if c.has_id}
+        ids = self._ids(family)
         if len(ids) + (not ids and len(plain)) > 1 or len(found) < len(family):
             raise self._ambiguous(query, family, models)
         return found
@@ -104,13 +106,31 @@ class Lookup:
         while True:
             known = {candidate.model_id for candidate in family}
             rest = [model.model_id for model in models if model.model_id not in known]
-            ids = {c.concept for c in family if c.has_id}
+            ids = self._ids(family)
             labels = {_folded(c.label) for c in family}
-            related = read.stored_classes(self._database.reader(), rest, list(ids), list(labels))
-            more = [c for c in related if c.concept in ids or not (c.has_id and ids)]
+            spelled = [*ids, *(b for b, a in self._read_as.items() if a in ids)]
+            related = read.stored_classes(self._database.reader(), rest, spelled, list(labels))
+            more = [c for c in related if c.concept in spelled or not (self._has_id(c) and ids)]
+            # where a model has both of two concepts that are one, that which the other is read as
+            own = {(c.model_id, c.concept) for c in more}
+            more = [c for c in more if (c.model_id, self._read_as.get(c.concept)) not in own]
             if not more:
                 return family
             family += more
+
+    def _ids(self, classes: Sequence[StoredClass]) -> set[str]:
+        """The ids of these classes, each as it is read."""
+        return {self._read_as.get(c.concept, c.concept) for c in classes if self._has_id(c)}
+
+    def _has_id(self, one: StoredClass) -> bool:
+        """Whether the concept says more than the label: an id of its own, or one that is mapped."""
+        return one.has_id or one.concept in self._read_as or one.concept in self._read_as.values()
+
+    def _mapped(self, concept: str, models: Sequence[StoredModel]) -> list[StoredClass]:
+        """The classes of a concept that is the same as this one."""
+        same = [a if b == concept else b for b, a in self._read_as.items() if concept in {a, b}]
+        ids = [model.model_id for model in models]
+        return read.stored_classes(self._database.reader(), ids, same) if same else []
 
     def _outright(self, query: str | int, models: Sequence[StoredModel]) -> list[StoredClass]:
         rows = read.named_classes(
@@ -155,6 +175,22 @@ class Lookup:
             f"{', '.join(shown)}{f' and {more} more' if more > 0 else ''}; give a whole label, the "
             "concept, or one model"
         )
+
+
+def without(
+    lookup: Lookup, models: Sequence[StoredModel], exclude: str | Sequence[str] | None
+) -> list[StoredModel]:
+    """``models`` but for those of the names ``exclude``.
+
+    Raises UnknownModelError, and ArgumentError where none is left.
+    """
+    left_out = {model.name for model in lookup.models(exclude)} if exclude else set()
+    left = [model for model in models if model.name not in left_out]
+    if not left:
+        raise ArgumentError(
+            f"all models asked are excluded, {len(models)} of {len(models)}; leave one to ask"
+        )
+    return left
 
 
 def _folded(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from classrel_db.catalog.lookup import without
 from classrel_db.errors import ArgumentError
 from classrel_db.spelling import did_you_mean, quoted
 from classrel_db.storage import read
@@ -128,7 +129,10 @@ def _typed(
 
 
 def _models(lookup: Lookup, query: NamedQuery, values: Mapping[str, Any]) -> list[StoredModel]:
-    """The models that the arguments name, else all; an unknown one is an error."""
+    """The models that the arguments name, else all, without those of ``exclude``.
+
+    An unknown one is an error.
+    """
     names: list[str] = []
     for parameter in query.parameters:
         value = values.get(parameter.name)
@@ -138,7 +142,7 @@ def _models(lookup: Lookup, query: NamedQuery, values: Mapping[str, Any]) -> lis
             names.append(value)
         elif parameter.type == "VARCHAR[]":
             names += value
-    return lookup.models(names or None)
+    return without(lookup, lookup.models(names or None), values.get("exclude"))
 
 
 def _is_class(parameter: QueryParameter) -> bool:

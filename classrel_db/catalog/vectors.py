@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
     from numpy.typing import ArrayLike, NDArray
 
-    from classrel_db.catalog.algebra import Term
-    from classrel_db.records import StoredModel
+    from classrel_db.records import Focal, StoredModel
     from classrel_db.storage.database import Database
     from classrel_db.storage.index import IndexCache, VectorIndex
 
@@ -43,6 +42,14 @@ def nearest_rows(
     return maths.exact_neighbors(unit_rows, queries, candidates, k, barred)
 
 
+def signed_sum(signs: Sequence[int], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sum (D,) of normalised rows n×D, each by its sign. Raises ValueError where they cancel out."""
+    total: NDArray[np.float64] = np.asarray(signs, dtype=np.float64) @ rows
+    if not np.abs(total).max() > 1e-6 * np.abs(rows).max():
+        raise ValueError("the classes cancel out")
+    return total
+
+
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     unit_rows: NDArray[np.float64]
@@ -59,28 +66,22 @@ class VectorSearch:
         self._heads: dict[int, _Loaded] = {}
         self._lock = threading.Lock()
 
-    def near_sum(
-        self,
-        model: StoredModel,
-        terms: Sequence[Term],
-        indices: Sequence[int],
-        k: int,
-        among: Sequence[int],
-    ) -> arrays.Answer:
-        """The ``k`` of the classes ``among`` nearest to the signed sum of classes' normalised rows.
+    def near_sum(self, focal: Focal, k: int) -> arrays.Answer:
+        """The ``k`` of the allowed classes nearest to the signed sum of classes' normalised rows.
 
         The sum is normalised as the model's rows are. Raises ArgumentError where nothing is left of the sum.
         """
-        head = self._load(model)
-        chosen = list(indices)
+        model, head = focal.model, self._load(focal.model)
+        signs, chosen = (list(part) for part in zip(*focal.terms, strict=True))
         rows = head.unit_rows[chosen] * head.norms[chosen, None]
-        total = np.asarray([term.sign for term in terms], dtype=np.float64) @ rows
-        if not np.abs(total).max() > 1e-6 * np.abs(rows).max():
+        try:
+            total = signed_sum(signs, rows)
+        except ValueError as error:
             raise ArgumentError(
                 f"nothing is left of that sum in {model.name}: its classes cancel out"
-            )
+            ) from error
         # a sum of centred rows is centred: only its length is still to be set
-        return self._nearest(model, head, self._normalized(model, total, None), k, among)
+        return self._nearest(model, head, self._normalized(model, total, None), k, focal.allowed)
 
     def near_vector(
         self, model: StoredModel, vector: ArrayLike, k: int, among: Sequence[int]

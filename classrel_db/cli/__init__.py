@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from classrel_db.cli import ask, heads
+from classrel_db.cli import agree, ask, heads
 from classrel_db.cli.desk import FILE, Desk
 from classrel_db.errors import ClassrelError
 from classrel_db.records import INTERRUPTED
 from classrel_db.version import __version__
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def main() -> None:
@@ -78,7 +81,7 @@ def app(context: click.Context, db: Path | None, queries: Path | None) -> None:
         context.obj = Desk(db, queries)
 
 
-for _module in (heads, ask):
+for _module in (heads, ask, agree):
     for _command in vars(_module).values():
         if isinstance(_command, click.Command):
             app.add_command(_command)

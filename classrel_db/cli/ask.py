@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -18,9 +19,13 @@ from classrel_db.cli.desk import (
     tell,
 )
 from classrel_db.errors import ArgumentError
+from classrel_db.records import RESAMPLES
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from classrel_db.records import Progress
 
 
 @click.command()
@@ -36,6 +41,16 @@ if TYPE_CHECKING:
     help="Only classes that meet this SQL condition over label, concept, class_idx, bias, mean, std and "
     "norm may answer; k of them, where there are so many.",
 )
+@click.option(
+    "--support",
+    is_flag=True,
+    help="Tell robust neighbours from flukes: in what share of bootstrap resamples of the dimensions, "
+    "and by how many normalisations, each is among the k nearest.",
+)
+@click.option(
+    "--resamples", type=int, help=f"How many resamples for --support.  [default: {RESAMPLES}]"
+)
+@click.option("--seed", type=int, help="What --support draws them with.  [default: 0]")
 @reading
 def similar(
     query: str,
@@ -43,6 +58,9 @@ def similar(
     k: int | None,
     include_self: bool,
     where: str | None,
+    support: bool,
+    resamples: int | None,
+    seed: int | None,
     db: Path | None,
     **written: Any,
 ) -> None:
@@ -58,16 +76,105 @@ def similar(
       classrel similar n01978287 -m efficientnet_lite0 --format csv
       classrel similar 'king crab + American lobster - crayfish'
       classrel similar 'Dungeness crab' -k 5 --where "label ILIKE '%dog%'"
+      classrel similar 'Dungeness crab' -k 5 --support
     """
+    if not support and (resamples is not None or seed is not None):
+        raise click.UsageError("--resamples and --seed are for --support; add it")
+    drawn = RESAMPLES if resamples is None else resamples
     with open_catalog(db) as catalog:
-        rows = catalog.similar(
-            query, models=model or None, k=k, include_self=include_self, where=where
-        )
+        with _watched(support) as progress:
+            rows = catalog.similar(
+                query,
+                models=model or None,
+                k=k,
+                include_self=include_self,
+                where=where,
+                support=support,
+                resamples=drawn,
+                seed=seed or 0,
+                progress=progress,
+            )
         ways = catalog.normalizations(model or None)
+        if support:
+            _tell_of_support(drawn, seed or 0, len(ways))
         if len(set(ways.values())) > 1:
             listed = ", ".join(f"{name} {way}" for name, way in ways.items())
             tell(f"note: normalised in different ways ({listed}): compare ranks, not numbers")
         show(catalog, rows, written, "neighbor_tables")
+
+
+@click.command()
+@click.argument("query", metavar="CLASS")
+@click.option(
+    "--model", "-m", multiple=True, help="Ask this model; may be repeated.  [default: all]"
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="MODEL",
+    help="Leave this model out; may be repeated.",
+)
+@click.option(
+    "--weight",
+    "weights",
+    multiple=True,
+    metavar="MODEL=W",
+    help="Let this model count W, a number from 0 on; may be repeated.  [default: 1 each]",
+)
+@click.option("-k", type=int, default=25, show_default=True, help="How many neighbours, at most.")
+@click.option(
+    "--least",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Only classes that at least so many models know.",
+)
+@click.option(
+    "--where",
+    metavar="CONDITION",
+    help="Only classes that meet this SQL condition over label, concept, class_idx, bias, mean, std and "
+    "norm may answer.",
+)
+@reading
+def consensus(
+    query: str,
+    model: tuple[str, ...],
+    exclude: tuple[str, ...],
+    weights: tuple[str, ...],
+    k: int,
+    least: int,
+    where: str | None,
+    db: Path | None,
+    **written: Any,
+) -> None:
+    """Show the classes nearest to CLASS in all models together: one ranking, with its spread.
+
+    The cosine is the Fisher mean over the n models that know both classes: tanh of the mean of
+    z = atanh(cosine). sd is the standard deviation of z over the models, low and high are the extremes
+    of the cosine. Models must be normalised alike. CLASS is as in `similar`, but no sum.
+
+    \b
+    Examples:
+      classrel consensus 'Dungeness crab' -k 10
+      classrel consensus n01978287 --exclude efficientnet_lite1 --least 2
+      classrel consensus tench --weight efficientnet_lite2=2 --format csv
+    """
+    given = [_weight(each) for each in weights]
+    names = [name for name, _ in given]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise click.UsageError(f"--weight of {twice} is given twice")
+    with open_catalog(db) as catalog:
+        rows = catalog.consensus(
+            query,
+            models=model or None,
+            exclude=exclude or None,
+            weights=dict(given) or None,
+            k=k,
+            least=least,
+            where=where,
+        )
+        show(catalog, rows, written, "consensus_table", most=MOST_DRAWN)
 
 
 @click.command()
@@ -181,6 +288,27 @@ def shell(context: click.Context, commands: tuple[str, ...], db: Path | None) ->
     context.exit(code)
 
 
+def _watched(support: bool) -> AbstractContextManager[Progress | None]:
+    """Resampling takes time, and shows how far it is."""
+    if not support:
+        return nullcontext()
+    from classrel_db.render.progress import answer_display
+
+    return answer_display()
+
+
+def _tell_of_support(resamples: int, seed: int, n_models: int) -> None:
+    """How to read the two columns."""
+    tell(
+        f"support: of {resamples:,} bootstrap resamples of the dimensions (seed {seed}), the share that "
+        "keeps the neighbour among the k nearest"
+    )
+    tell(
+        "normalizations: of standardize, center and none, the share that does"
+        f"{'; a table of several models leaves it out' if n_models > 1 else ''}"
+    )
+
+
 def _statement(argument: str | None, file: Path | None) -> str:
     """The SQL that was given in one of three ways."""
     if argument is not None and argument != "-" and file is not None:
@@ -202,6 +330,16 @@ def _assignment(text: str, option: str) -> tuple[str, str]:
     if not equals or not name.isidentifier():
         raise click.UsageError(f"{option} is NAME=VALUE, not {text!r}")
     return name, value
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, equals, value = text.rpartition("=")  # a model's name may hold the sign itself
+    try:
+        if name and equals:
+            return name, float(value)
+    except ValueError:
+        pass
+    raise click.UsageError(f"--weight is MODEL=W with a number W, not {text!r}")
 
 
 def _argument(text: str) -> tuple[str | None, str]:

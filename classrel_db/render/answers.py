@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
 
 from classrel_db.render.formats import emit, format_of
@@ -38,11 +39,10 @@ def is_cut(answer: Answer) -> bool:
 
 
 def drawer(drawing: str) -> Callable[[DuckDBPyRelation, TextIO], None]:
-    """The function of ``render.tables`` of this name, imported when it draws."""
+    """The function of ``render.tables``, or ``module.function`` of ``render``, imported when it draws."""
 
     def draw(rows: DuckDBPyRelation, file: TextIO) -> None:
-        from classrel_db.render import tables
-
-        getattr(tables, drawing)(rows, file)
+        module, _, name = drawing.rpartition(".")
+        getattr(import_module(f"classrel_db.render.{module or 'tables'}"), name)(rows, file)
 
     return draw

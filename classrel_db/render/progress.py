@@ -1,9 +1,10 @@
-"""Progress of an ingest on standard error: bars on a terminal, nothing but results elsewhere."""
+"""Progress on standard error: bars on a terminal, nothing but an ingest's results elsewhere."""
 
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-    from classrel_db.records import Ingested, Step
+    from classrel_db.records import Ingested, Progress, Step
+
+_WORTH_A_BAR = 1.0  # seconds that an answer may take before a bar says how far it is
 
 
 class IngestDisplay:
@@ -35,6 +38,30 @@ def ingest_display() -> Iterator[IngestDisplay]:
     if not sys.stderr.isatty():
         yield IngestDisplay()
         return
+    with _bars() as bars:
+        yield _Bars(bars)
+
+
+@contextmanager
+def answer_display() -> Iterator[Progress]:
+    """What a question is told its steps with: a bar on a terminal, where it takes over a second."""
+    if not sys.stderr.isatty():
+        yield lambda _step: None
+        return
+    with ExitStack() as shown:
+        started = time.monotonic()
+        display: list[IngestDisplay] = []
+
+        def step(step: Step) -> None:
+            if not display and time.monotonic() - started > _WORTH_A_BAR:
+                display.append(_Bars(shown.enter_context(_bars())))
+            for each in display:
+                each.step(step)
+
+        yield step
+
+
+def _bars() -> Bars:
     from rich.console import Console
     from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
@@ -52,22 +79,31 @@ def ingest_display() -> Iterator[IngestDisplay]:
             rate = f"  {task.speed:,.0f}/s" if task.speed else ""
             return Text(f"{task.completed:,.0f} of {task.total:,.0f} {task.fields['unit']}{rate}")
 
-    with Bars(
+    return Bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         Count(),
         TimeElapsedColumn(),
         console=Console(stderr=True, highlight=False, markup=False, emoji=False),
         transient=True,
-    ) as bars:
-        yield _Bars(bars)
+    )
 
 
 class _Bars(IngestDisplay):
     """A bar for each stage of the model in hand, and above them a line for each that is stored."""
 
     _UNITS = MappingProxyType(
-        {"download": "", "read": "bytes", "neighbors": "classes", "pairs": "pairs"}
+        {
+            "download": "",
+            "read": "bytes",
+            "neighbors": "classes",
+            "pairs": "pairs",
+            "support": "resamples",
+            "compare": "permutations and resamples",
+            "classes": "permutations",
+            "heads": "models",
+            "models": "pairs",
+        }
     )
 
     def __init__(self, bars: Bars) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
 _BAR_WIDTH = 20
+_SIMILAR_COLUMNS = 7  # of `similar`; with support two more
 _ROOM_FOR_LABELS = 8
 _LEAST_WIDTH = 60  # on a narrower terminal lines run on: rich would leave whole columns out
 _NO_EDGE = 10_000  # characters a line where the output is no terminal: nothing is cut or wrapped
@@ -46,7 +47,7 @@ def record(rows: DuckDBPyRelation, file: TextIO) -> None:
     for row in values(rows):
         for name, value in zip(rows.columns, row, strict=True):
             table.add_row(printable(name), Text(_shown(value)))
-    _print(table, _console(file))
+    print_table(table, console_for(file))
 
 
 def neighbor_tables(rows: DuckDBPyRelation, file: TextIO) -> None:
@@ -60,15 +61,61 @@ def neighbor_tables(rows: DuckDBPyRelation, file: TextIO) -> None:
         _several_models(by_model, file)
 
 
+def consensus_table(rows: DuckDBPyRelation, file: TextIO) -> None:
+    """The answer of ``consensus``: a bar to the lowest cosine, to the mean and to the highest."""
+    listed = list(values(rows))
+    if not listed:
+        _plain(rows.columns, rows.types, listed, None, file)
+        return
+    console = console_for(file)
+    title = Text(f"Nearest to {printable(listed[0][0])}: Fisher mean of the cosine over n models")
+    longest = max(row[8] for row in listed)
+
+    def drawn(with_models: bool, with_bars: bool, with_labels: bool = True) -> Table:
+        table = new_table()
+        table.add_column("rank", justify="right", no_wrap=True)
+        table.add_column("class", overflow="fold", min_width=_ROOM_FOR_LABELS)
+        for name in ("n", "cosine"):
+            table.add_column(name, justify="right", no_wrap=True)
+        if with_bars:
+            table.add_column("", no_wrap=True)
+        for name in ("sd of z", "low", "high"):
+            table.add_column(name, justify="right", no_wrap=True)
+            if with_models and name != "sd of z":
+                table.add_column(f"{name} in", overflow="fold", min_width=_ROOM_FOR_LABELS)
+        for _, rank, label, _, n, cosine, sd, low, high, low_model, high_model in listed:
+            cells: list[str | Text] = [
+                str(rank),
+                Text(printable(label) if with_labels else ""),
+                f"{n:,}",
+                f"{cosine:.4f}",
+            ]
+            if with_bars:
+                cells.append(_spread(low, cosine, high, longest, file))
+            cells.append("" if sd is None else f"{sd:.4f}")
+            for extreme, model in ((low, low_model), (high, high_model)):
+                cells.append(f"{extreme:.4f}")
+                if with_models:
+                    cells.append(Text(printable(model) if with_labels else ""))
+            table.add_row(*cells)
+        return table
+
+    # a narrow terminal loses the models' names first, then the bars
+    for parts in ((True, True), (False, True), (False, False)):
+        if least_width(drawn(*parts, with_labels=False), console) <= console.width:
+            break
+    print_table(drawn(*parts), console, title)
+
+
 def findings(rows: DuckDBPyRelation, file: TextIO) -> None:
     """The answer of ``check``."""
-    table = _table()
+    table = new_table()
     for name in ("", "model", "check", "found"):
         table.add_column(name, overflow="fold")
     for model, check, ok, detail in values(rows):
         mark = Text("ok", style="green") if ok else Text("FAILED", style="bold red")
         table.add_row(mark, Text(printable(model)), check, Text(printable(detail)))
-    _print(table, _console(file))
+    print_table(table, console_for(file))
 
 
 def _plain(
@@ -78,7 +125,7 @@ def _plain(
     title: Text | None,
     file: TextIO,
 ) -> None:
-    console = _console(file)
+    console = console_for(file)
     listed = [[_shown(value) for value in row] for row in rows]
     # a name or number broken in two can't be read; a label can
     whole = [_is_number(kind) or number == 0 for number, kind in enumerate(types)]
@@ -91,7 +138,7 @@ def _plain(
         console.width = _NO_EDGE
     while shown > 1 and sum(needed[:shown]) + 2 * shown > console.width:
         shown -= 1
-    table = _table()
+    table = new_table()
     for number, name in enumerate(columns[:shown]):
         right = _is_number(types[number])
         # what does not fit goes on in the next line: a name cut short can't be typed
@@ -103,7 +150,7 @@ def _plain(
         )
     for row in listed:
         table.add_row(*map(Text, row[:shown]))
-    _print(table, console, title)
+    print_table(table, console, title)
     if shown < len(columns):
         left_out = (
             f"{len(columns) - shown} of {len(columns)} columns are left out: the terminal is too narrow; "
@@ -119,38 +166,45 @@ def _column_width(cells: Sequence[str], whole: bool) -> int:
 
 
 def _one_model(model: str, rows: Sequence[Sequence[Any]], file: TextIO) -> None:
-    console = _console(file)
+    console = console_for(file)
     title = Text(f"{printable(rows[0][1])} in {printable(model)}")
     longest = max((row[5] for row in rows if row[2] > 0), default=1.0)
+    with_support = len(rows[0]) > _SIMILAR_COLUMNS
 
-    def drawn(with_bars: bool, with_distance: bool, with_labels: bool = True) -> Table:
-        table = _table()
+    def drawn(bar_width: int, with_distance: bool, with_labels: bool = True) -> Table:
+        table = new_table()
         table.add_column("rank", justify="right", no_wrap=True)
         table.add_column("class", overflow="fold", min_width=_ROOM_FOR_LABELS)
         table.add_column("cosine", justify="right", no_wrap=True)
-        if with_bars:
+        if bar_width:
             table.add_column("", no_wrap=True)
         if with_distance:
             table.add_column("euclidean", justify="right", no_wrap=True)
-        for _, _, rank, neighbor, _, cosine, euclidean in rows:
+        for name in ("support", "normalizations") if with_support else ():
+            table.add_column(name, justify="right", no_wrap=True)
+        for _, _, rank, neighbor, _, cosine, euclidean, *shares in rows:
             cells: list[str | Text] = [
                 str(rank),
                 Text(printable(neighbor) if with_labels else ""),
                 f"{cosine:.4f}",
             ]
-            if with_bars:
-                cells.append(_bar(cosine, longest, file))
+            if bar_width:
+                cells.append(bar(cosine, longest, file, bar_width))
             if with_distance:
                 cells.append(f"{euclidean:.2f}")
+            if with_support:
+                cells += [_percent(shares[0]), _of_three(shares[1])]
             table.add_row(*cells)
         return table
 
-    # a narrow terminal loses the bars first, then the distance, which the cosine implies
-    for parts in ((True, True), (False, True), (False, False)):
+    # a narrow terminal loses the bars first, then the distance, which the cosine implies; beside
+    # support they are drawn at half their length before that
+    widths = (_BAR_WIDTH, _BAR_WIDTH // 2) if with_support else (_BAR_WIDTH,)
+    for parts in (*((width, True) for width in widths), (0, True), (0, False)):
         # labels can be folded, numbers can't
-        if _least_width(drawn(*parts, with_labels=False), console) <= console.width:
+        if least_width(drawn(*parts, with_labels=False), console) <= console.width:
             break
-    _print(drawn(*parts), console, title)
+    print_table(drawn(*parts), console, title)
 
 
 def _several_models(by_model: dict[str, list[list[Any]]], file: TextIO) -> None:
@@ -158,7 +212,7 @@ def _several_models(by_model: dict[str, list[list[Any]]], file: TextIO) -> None:
 
     As many models stand side by side as the terminal is wide; the rest follow in further tables.
     """
-    console = _console(file)
+    console = console_for(file)
     k = max(row[2] for rows in by_model.values() for row in rows)
     ranks: dict[str, dict[str, Sequence[Any]]] = {}
     labels: dict[str, str] = {}
@@ -182,16 +236,19 @@ def _several_models(by_model: dict[str, list[list[Any]]], file: TextIO) -> None:
 
     ordered = sorted(ranks, key=mean_rank)
     first = next(iter(by_model.values()))[0]
-    heading = (
-        f"{printable(first[1])} in {len(by_model)} models: rank and cosine among the {k} nearest"
-    )
+    with_support = len(first) > _SIMILAR_COLUMNS
+    shown = "rank, cosine and support" if with_support else "rank and cosine"
+    heading = f"{printable(first[1])} in {len(by_model)} models: {shown} among the {k} nearest"
+    cell_width = 15 if with_support else 9
 
     def drawn(models: Sequence[str], with_labels: bool = True) -> Table:
-        table = _table()
+        table = new_table()
         table.add_column("class", overflow="fold", min_width=_ROOM_FOR_LABELS)
         table.add_column("in", justify="right", no_wrap=True)
         for model in models:
-            table.add_column(Text(printable(model)), justify="right", overflow="fold", min_width=9)
+            table.add_column(
+                Text(printable(model)), justify="right", overflow="fold", min_width=cell_width
+            )
         for concept in ordered:
             if not any(model in ranks[concept] for model in models):
                 continue
@@ -210,47 +267,77 @@ def _several_models(by_model: dict[str, list[list[Any]]], file: TextIO) -> None:
         side_by_side = len(models)
         while (
             side_by_side > 1
-            and _least_width(drawn(models[:side_by_side], with_labels=False), console)
+            and least_width(drawn(models[:side_by_side], with_labels=False), console)
             > console.width
         ):
             side_by_side -= 1
         now, models = models[:side_by_side], models[side_by_side:]
         part = "" if len(now) == len(by_model) else f" ({', '.join(map(printable, now))})"
-        _print(drawn(now), console, Text(heading + part))
+        print_table(drawn(now), console, Text(heading + part))
 
 
 def _rank_cell(row: Sequence[Any], k: int) -> Text:
     # the nearer, the brighter: agreement is seen before it is read
     rank = row[2]
     style = "bold green" if rank <= k / 5 else "green" if rank <= k / 2 else ""
-    return Text.assemble((f"{rank}", style), (f"  {row[5]:.3f}", "dim"), no_wrap=True)
+    support = (
+        f"  {_percent(row[_SIMILAR_COLUMNS]) or '–':>4}" if len(row) > _SIMILAR_COLUMNS else ""
+    )
+    return Text.assemble((f"{rank}", style), (f"  {row[5]:.3f}", "dim"), support, no_wrap=True)
 
 
-def _bar(cosine: float, longest: float, file: TextIO) -> Text:
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
+
+
+def _of_three(share: float | None) -> str:
+    """The share of the three normalisations as a fraction."""
+    return "" if share is None else f"{3 * share:.0f}/3"
+
+
+def bar(cosine: float, longest: float, file: TextIO, width: int = _BAR_WIDTH) -> Text:
     """A bar from 0 to the largest cosine shown; nothing for a cosine below 0."""
     share = min(1.0, max(0.0, cosine / longest)) if longest > 0 else 0.0
     if "utf" not in (getattr(file, "encoding", None) or "ascii").lower():
-        return Text("#" * round(share * _BAR_WIDTH))
-    whole, eighths = divmod(round(share * _BAR_WIDTH * 8), 8)
+        return Text("#" * round(share * width))
+    whole, eighths = divmod(round(share * width * 8), 8)
     return Text(("█" * whole + _EIGHTHS[eighths]).rstrip(), style="cyan")
 
 
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+def _spread(low: float, mean: float, high: float, longest: float, file: TextIO) -> Text:
+    """A bar from 0 to ``high`` in three shades, which end at ``low``, ``mean`` and ``high``."""
+    ends = [
+        round(_BAR_WIDTH * min(1.0, max(0.0, cosine / longest))) if longest > 0 else 0
+        for cosine in (low, mean, high)
+    ]
+    utf = "utf" in (getattr(file, "encoding", None) or "ascii").lower()
+    starts = [0, *ends]
+    drawn = (
+        sign * (end - start)
+        for sign, start, end in zip("█▓░" if utf else "#=-", starts, ends, strict=False)
+    )
+    return Text("".join(drawn), style="cyan")
 
 
-def _least_width(table: Table, console: Console) -> int:
+def new_table(*, header: bool = True) -> Table:
+    """An empty table in the style of all."""
+    return Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, show_header=header)
+
+
+def least_width(table: Table, console: Console) -> int:
     """The characters a line that a table needs, without regard to the terminal's edge."""
     return console.measure(table, options=console.options.update(width=_NO_EDGE)).minimum
 
 
-def _console(file: TextIO) -> Console:
+def console_for(file: TextIO) -> Console:
+    """Where tables are printed: as wide as the terminal, or as wide as need be."""
     console = Console(file=file, highlight=False, emoji=False, markup=False)
     console.width = max(console.width, _LEAST_WIDTH) if console.is_terminal else _NO_EDGE
     return console
 
 
-def _print(table: Table, console: Console, title: Text | None = None) -> None:
+def print_table(table: Table, console: Console, title: Text | None = None) -> None:
+    """Print a table, below its title."""
     if title is not None:
         title.stylize("bold")
         console.print(title, soft_wrap=console.width == _NO_EDGE)

@@ -24,6 +24,7 @@ _AFTER_TABLE_WORD = re.compile(r"\b(?:from|join|describe|summarize|table|into)\s
 _AFTER_MODEL = re.compile(
     r"\bmodel\w*\s*(?:=|:=|in\s*\(|!=|<>)\s*\[?\s*(?:'[^']*'\s*,\s*)*$", re.IGNORECASE
 )
+_MODELS = {"model", "models", "model_a", "model_b", "exclude"}
 _CALL = re.compile(r"(\w+)\s*\($")
 
 
@@ -350,7 +351,7 @@ def _for_parameter(
         yield from _matching(line.unfinished, line.start, map(str, parameter.type.choices), "")
     elif isinstance(parameter.type, click.Path):
         yield from _files(line.unfinished, line.start)
-    elif parameter.name == "model":
+    elif parameter.name in _MODELS:
         yield from _values(names.models, line.unfinished, line.start, line.quote, "model")
     elif parameter.metavar == "CLASS":
         asked = next((done[i + 1] for i, w in enumerate(done[:-1]) if w in {"-m", "--model"}), None)

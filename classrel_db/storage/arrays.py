@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -49,6 +49,15 @@ def norms(connection: DuckDBPyConnection, model_id: int) -> NDArray[np.float64]:
         "SELECT norm FROM classes WHERE model_id = ? ORDER BY class_idx", [model_id]
     ).fetchall()
     return np.asarray(found, dtype=np.float64).reshape(-1)
+
+
+def row_statistics(connection: DuckDBPyConnection, model_id: int) -> dict[str, NDArray[np.float64]]:
+    """The mean and std of each raw row, the norm of the stored one, and its scale: (C,) each."""
+    found: dict[str, NDArray[np.float64]] = connection.execute(
+        "SELECT mean, std, norm, scale FROM classes WHERE model_id = ? ORDER BY class_idx",
+        [model_id],
+    ).fetchnumpy()
+    return {name: np.asarray(values, dtype=np.float64) for name, values in found.items()}
 
 
 def stored_neighbors(
@@ -133,12 +142,43 @@ def answers(
     return connection.from_arrow(pa.concat_tables(tables))
 
 
+def with_shares(
+    connection: DuckDBPyConnection,
+    rows: DuckDBPyRelation,
+    shares: Mapping[str, Sequence[float | None]],
+) -> DuckDBPyRelation:
+    """The same rows with a DOUBLE column more for each of ``shares``."""
+    import pyarrow as pa
+
+    table = rows.to_arrow_table()
+    for name, values in shares.items():
+        table = table.append_column(name, pa.array(values, pa.float64()))
+    return connection.from_arrow(table)
+
+
 def listing(columns: Mapping[str, Sequence[str]]) -> DuckDBPyRelation:
     """Rows of text from columns of text; they need no database."""
     import duckdb
     import pyarrow as pa
 
     arrays = [texts(values) for values in columns.values()]
+    return duckdb.connect().from_arrow(pa.Table.from_arrays(arrays, names=list(columns)))
+
+
+def table(columns: Mapping[str, tuple[str, Sequence[Any]]]) -> DuckDBPyRelation:
+    """Rows from columns, each with DuckDB's type and its values, None for NULL; they need no database."""
+    import duckdb
+    import pyarrow as pa
+
+    types = {
+        "VARCHAR": pa.string(),
+        "VARCHAR[]": pa.list_(pa.string()),
+        "BOOLEAN": pa.bool_(),
+        "INTEGER": pa.int32(),
+        "BIGINT": pa.int64(),
+        "DOUBLE": pa.float64(),
+    }
+    arrays = [pa.array(values, types[kind]) for kind, values in columns.values()]
     return duckdb.connect().from_arrow(pa.Table.from_arrays(arrays, names=list(columns)))
 
 

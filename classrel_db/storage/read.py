@@ -130,6 +130,12 @@ def stored_classes(
     return [StoredClass(*row) for row in rows]
 
 
+def concept_map(connection: DuckDBPyConnection) -> dict[str, str]:
+    """The concepts that are read as another, each with that other."""
+    rows = connection.execute("SELECT concept_b, concept_a FROM concept_map").fetchall()
+    return dict(rows)
+
+
 def labels_at(
     connection: DuckDBPyConnection, model_id: int, indices: Sequence[int]
 ) -> list[tuple[str, str]]:
@@ -143,6 +149,20 @@ def labels_at(
     ).fetchall()
     by_index = {index: (label, concept) for index, label, concept in found}
     return [by_index[index] for index in indices]
+
+
+def indices_of(
+    connection: DuckDBPyConnection, model_id: int, concepts: Sequence[str]
+) -> dict[str, int]:
+    """The class index of each of these concepts in one model."""
+    found = connection.execute(
+        """
+        SELECT concept, class_idx FROM classes
+        WHERE model_id = $id AND list_contains($concepts, concept)
+        """,
+        {"id": model_id, "concepts": list(concepts)},
+    ).fetchall()
+    return dict(found)
 
 
 def nearest(
@@ -271,9 +291,11 @@ def row_counts(connection: DuckDBPyConnection, model_id: int) -> dict[str, int]:
 def rows_without_model(connection: DuckDBPyConnection) -> list[str]:
     """What belongs to no model, a line a table: nothing, in a sound database."""
     found = []
-    for table in _TABLES:
+    owners = {table: ("model_id",) for table in (*_TABLES, "tags")}
+    for table, columns in {**owners, "comparisons": ("model_a", "model_b")}.items():
+        lost = " OR ".join(f"{c} NOT IN (SELECT model_id FROM models)" for c in columns)
         ((count,),) = connection.execute(
-            f"SELECT count(*) FROM {table} WHERE model_id NOT IN (SELECT model_id FROM models)"  # noqa: S608
+            f"SELECT count(*) FROM {table} WHERE {lost}"  # noqa: S608
         ).fetchall()
         if count:
             found.append(f"{count:,} rows of {table} belong to no model")

@@ -8,6 +8,11 @@ CREATE OR REPLACE MACRO euclidean(cosine, norm_a, norm_b) AS
 CREATE OR REPLACE MACRO cosine_of(vector_a, vector_b) AS
     ((list_cosine_similarity(vector_a::DOUBLE[], vector_b::DOUBLE[]) + 4096) - 4096)::FLOAT;
 
+-- Fisher's z of a cosine, atanh (Fisher 1921, Metron 1): means are taken of it. Cosines nearer to ±1 than
+-- 1e-7, which is what single precision tells apart there, count as ±(1 - 1e-7): no z is beyond ±8.41.
+CREATE OR REPLACE MACRO fisher_z(cosine) AS
+    atanh(greatest(-1 + 1e-7, least(1 - 1e-7, cosine::DOUBLE))::DOUBLE);
+
 -- k where the stored neighbours can answer it, else an error
 CREATE OR REPLACE MACRO stored_rank(k) AS
     CASE
@@ -69,8 +74,33 @@ JOIN (
 JOIN classes AS a ON a.model_id = m.model_id AND a.class_idx = p.a
 JOIN classes AS b ON b.model_id = m.model_id AND b.class_idx = p.b;
 
+-- The classes that concept_map has read as another concept, in one step. In a model that has that
+-- concept itself they are `doubled`, and stand for nothing.
+CREATE OR REPLACE VIEW mapped_classes AS
+SELECT c.model_id, c.class_idx, m.concept_a AS concept, a.model_id IS NOT NULL AS doubled
+FROM concept_map AS m
+JOIN classes AS c ON c.concept = m.concept_b
+LEFT JOIN classes AS a ON a.model_id = c.model_id AND a.concept = m.concept_a;
+
+-- what `compare --all` has stored
+CREATE OR REPLACE VIEW agreement AS
+SELECT
+    a.name AS model_a,
+    b.name AS model_b,
+    c.* EXCLUDE (model_a, model_b)
+FROM comparisons AS c
+JOIN models AS a ON a.model_id = c.model_a
+JOIN models AS b ON b.model_id = c.model_b;
+
+-- what users say of their models, with `tag`
+CREATE OR REPLACE VIEW tagged_models AS
+SELECT m.name AS model, t.key, t.value
+FROM tags AS t
+JOIN models AS m ON m.model_id = t.model_id;
+
 -- The class that a user means, in each of these models (NULL: in all) that has it, by `naming`.
--- Several classes of one model are an error.
+-- Several classes of one model are an error. Where `class` is a concept that concept_map says is the
+-- same as another, a model that has only the other has the class too.
 CREATE OR REPLACE MACRO class_named(class, models := NULL) AS TABLE
 SELECT
     b.model_id,
@@ -108,6 +138,7 @@ FROM (
                 WHEN x.label = class::VARCHAR THEN 1
                 WHEN lower(x.label) = lower(class::VARCHAR) THEN 2
                 WHEN x.concept = class::VARCHAR THEN 3
+                WHEN x.class_idx = try_cast(class AS DOUBLE) THEN 5
                 ELSE 4
             END AS tier
         FROM models AS m
@@ -117,6 +148,11 @@ FROM (
                 WHEN typeof(class) <> 'VARCHAR' THEN x.class_idx = try_cast(class AS DOUBLE)
                 ELSE lower(x.label) = lower(class::VARCHAR)
                   OR x.concept = class::VARCHAR
+                  OR x.concept IN (
+                      SELECT s.concept_b FROM concept_map AS s WHERE s.concept_a = class::VARCHAR
+                      UNION ALL
+                      SELECT s.concept_a FROM concept_map AS s WHERE s.concept_b = class::VARCHAR
+                  )
                   OR x.class_idx = try_cast(class AS DOUBLE)
               END
     ) AS c
@@ -179,8 +215,9 @@ SELECT
 FROM label_spaces(models := models) AS s
 JOIN classes AS c ON c.model_id = s.model_id;
 
--- Each pair of concepts over these models, from the stored pairs, with how its cosine varies. Models
--- that are normalised in different ways are kept apart. a < b are numbers of concept_numbers.
+-- Each pair of concepts over these models, from the stored pairs, with how its cosine varies, and its
+-- Fisher z. Models that are normalised in different ways are kept apart. a < b are numbers of
+-- concept_numbers. What a query does not name of this is not computed.
 CREATE OR REPLACE MACRO pair_statistics(models := NULL) AS TABLE
 WITH spaces AS (
     SELECT s.* FROM label_spaces(models := models) AS s
@@ -199,6 +236,8 @@ by_space AS (
         count(*) AS n,
         sum(p.cosine::DOUBLE) AS total,
         sum(p.cosine::DOUBLE * p.cosine::DOUBLE) AS squares,
+        sum(fisher_z(p.cosine)) AS total_z,
+        sum(fisher_z(p.cosine) ** 2) AS squares_z,
         min(p.cosine) AS low,
         max(p.cosine) AS high
     FROM pairs AS p
@@ -210,7 +249,17 @@ numbered AS (
 ),
 by_concept AS (
     -- the usual case, in which indices need no translation
-    SELECT s.normalization, s.base + p.a AS a, s.base + p.b AS b, p.n, p.total, p.squares, p.low, p.high
+    SELECT
+        s.normalization,
+        s.base + p.a AS a,
+        s.base + p.b AS b,
+        p.n,
+        p.total,
+        p.squares,
+        p.total_z,
+        p.squares_z,
+        p.low,
+        p.high
     FROM by_space AS p
     JOIN spaces AS s ON s.space = p.space AND s.lone
     UNION ALL
@@ -221,6 +270,8 @@ by_concept AS (
         sum(p.n)::BIGINT,
         sum(p.total),
         sum(p.squares),
+        sum(p.total_z),
+        sum(p.squares_z),
         min(p.low),
         max(p.high)
     FROM by_space AS p
@@ -237,6 +288,36 @@ SELECT
     c.total / c.n AS mean,
     -- of a sample; rounding may bring the difference below 0
     CASE WHEN c.n > 1 THEN sqrt(greatest(0, c.squares - c.total ** 2 / c.n) / (c.n - 1)) END AS sd,
+    c.total_z / c.n AS mean_z,
+    CASE
+        WHEN c.n > 1 THEN sqrt(greatest(0, c.squares_z - c.total_z ** 2 / c.n) / (c.n - 1))
+    END AS sd_z,
     c.low,
     c.high
 FROM by_concept AS c;
+
+-- Every pair of concepts that is stored, over all models of one normalisation, both ways round: cosine
+-- is the Fisher mean, tanh of the mean z, and sd the sample standard deviation of z, NULL where n is 1.
+-- By the concepts as they are stored: concept_map is not asked. All pairs are gathered, whichever are
+-- wanted: for one class ask consensus(), which is quick and also knows models without stored pairs.
+CREATE OR REPLACE VIEW consensus_pairwise AS
+WITH named AS (
+    SELECT DISTINCT ON (n.number) n.number, n.label, n.concept
+    FROM concept_numbers() AS n
+    ORDER BY n.number, n.space
+)
+SELECT
+    x.label AS class_a,
+    y.label AS class_b,
+    x.concept AS concept_a,
+    y.concept AS concept_b,
+    s.normalization,
+    s.n,
+    tanh(s.mean_z)::FLOAT AS cosine,
+    s.sd_z AS sd,
+    s.low,
+    s.high
+FROM pair_statistics() AS s
+CROSS JOIN (VALUES (false), (true)) AS t (turned)
+JOIN named AS x ON x.number = CASE WHEN t.turned THEN s.b ELSE s.a END
+JOIN named AS y ON y.number = CASE WHEN t.turned THEN s.a ELSE s.b END;

@@ -24,12 +24,13 @@ _UNITS = {  # what a figure is shown in: (factor, digits, suffix)
     "MB": (1e-6, 2, " MB"),
     "GB": (1e-9, 2, " GB"),
     "B/pair": (1.0, 2, " B/pair"),
+    "%": (100.0, 1, " %"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table: seconds or bytes of classrel, and of the yardstick if there is one."""
+    """One line of the table: seconds, bytes or a share of classrel, and of the yardstick if there is one."""
 
     what: str
     unit: str

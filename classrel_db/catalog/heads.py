@@ -1,0 +1,80 @@
+"""Heads as points, on the classes that they share, read from the database when they are needed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from classrel_db import maths
+from classrel_db.errors import ArgumentError
+from classrel_db.maths.geometry import Geometry
+from classrel_db.storage import arrays
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from duckdb import DuckDBPyConnection
+    from numpy.typing import NDArray
+
+    from classrel_db.records import Normalization, StoredModel
+
+_KEPT_BYTES = 1 << 30  # of heads that stay in memory
+_MATRICES = 12  # of n×n in double precision that one comparison may hold at once
+
+
+class Heads:
+    """The rows of models under their own normalisation, or all under one."""
+
+    def __init__(
+        self, reader: Callable[[], DuckDBPyConnection], normalization: Normalization | None
+    ) -> None:
+        self._reader = reader
+        self._normalization = normalization
+        self._kept: dict[tuple[int, bytes], Geometry] = {}
+
+    def normalization(self, model: StoredModel) -> Normalization:
+        """That under which this model's rows are compared."""
+        return self._normalization or model.normalization
+
+    def rows(self, model: StoredModel) -> NDArray[np.float32]:
+        """The rows of all classes (C×D)."""
+        connection = self._reader()
+        rows = arrays.rows(connection, model)
+        wanted = self.normalization(model)
+        if wanted == model.normalization:
+            return rows
+        statistics = arrays.row_statistics(connection, model.model_id)
+        center = arrays.center(connection, model.model_id)
+        stored = maths.NormalizedHead(model.normalization, rows, center=center, **statistics)
+        again = maths.normalize(maths.recover(stored), wanted)
+        if not (again.norm > 0).all():
+            raise ArgumentError(
+                f"a class of {model.name} has no direction left after {wanted!r}; compare it under "
+                f"{model.normalization}"
+            )
+        return again.rows
+
+    def geometry(self, model: StoredModel, indices: NDArray[np.int64]) -> Geometry:
+        """These classes of a model as points."""
+        key = (model.model_id, indices.tobytes())
+        if key not in self._kept:
+            size = 8 * len(indices) * (model.dim + len(indices))
+            if len(self._kept) * size > _KEPT_BYTES:
+                self._kept = {}
+            self._kept[key] = Geometry(self.rows(model)[indices], (model.n_classes, model.dim))
+        return self._kept[key]
+
+
+def require_memory(n: int) -> None:
+    """Raise ArgumentError where a comparison of n classes would not fit into this machine."""
+    try:
+        has = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return  # a system that does not say
+    needs = 8 * n * n * _MATRICES
+    if needs > has:
+        raise ArgumentError(
+            f"comparing {n:,} shared classes takes about {needs / 2**30:,.0f} GB of memory and this "
+            f"machine has {has / 2**30:,.0f}; compare heads that share fewer, or on a larger machine"
+        )

@@ -1,0 +1,212 @@
+"""Tables of how models agree, and what the measures mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rich.text import Text
+
+from classrel_db.render.tables import bar, console_for, least_width, new_table, print_table
+from classrel_db.render.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from duckdb import DuckDBPyRelation
+    from rich.console import Console
+    from rich.table import Table
+
+_CELL = 6  # characters of one number of a matrix, with the gap before it
+
+
+def pair_tables(rows: DuckDBPyRelation, file: TextIO) -> None:
+    """The answer of ``compare``: a table for each two models, and how to read the measures."""
+    from classrel_db.maths.measures import MEASURES
+
+    console = console_for(file)
+    listed = _dicts(rows)
+    several = len({(row["model_a"], row["model_b"]) for row in listed}) > 1
+    for a, b in dict.fromkeys((row["model_a"], row["model_b"]) for row in listed):
+        some = [row for row in listed if (row["model_a"], row["model_b"]) == (a, b)]
+        table = new_table()
+        table.add_column("measure", no_wrap=True)
+        for name in ("estimate", "95 % interval", "null", "p", *(["q"] if several else [])):
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in some:
+            interval = "" if row["low"] is None else f"{row['low']:.4f} to {row['high']:.4f}"
+            near = f" (k={row['k']})" if row["k"] is not None else ""
+            table.add_row(
+                row["measure"] + near,
+                _four(row["estimate"]) or "–",
+                interval,
+                _four(row["null_value"]),
+                probability(row["p_value"]),
+                *([probability(row["q_value"])] if several else []),
+            )
+        title = (
+            f"{printable(a)} and {printable(b)}: {some[0]['n']:,} shared classes, "
+            f"{some[0]['normalization']}"
+        )
+        print_table(table, console, Text(title))
+    readings = new_table(header=False)
+    readings.add_column(no_wrap=True, style="dim")
+    readings.add_column(style="dim", overflow="fold")
+    for measure in dict.fromkeys(row["measure"] for row in listed):
+        readings.add_row(measure, MEASURES[measure].reading)
+    print_table(readings, console)
+    if any(row["estimate"] is None for row in listed):
+        console.print(Text("– is not defined: one head's cosines are all equal", style="dim"))
+
+
+def matrices(rows: DuckDBPyRelation, file: TextIO) -> None:
+    """The answer of ``compare --all``: for each measure the models against each other."""
+    console = console_for(file)
+    listed = _dicts(rows)
+    for measure in dict.fromkeys(row["measure"] for row in listed):
+        some = [row for row in listed if row["measure"] == measure]
+        values = {(row["model_a"], row["model_b"]): row["estimate"] for row in some}
+        values |= {(b, a): value for (a, b), value in values.items()}
+        models = list(dict.fromkeys(row[side] for row in some for side in ("model_a", "model_b")))
+        shared = sorted({row["n"] for row in some})
+        classes = f"{shared[0]:,}" + (f" to {shared[-1]:,}" if len(shared) > 1 else "")
+        title = f"{measure} of {len(models)} models, {classes} shared classes"
+        for table in _matrix(models, values, console):
+            print_table(table, console, Text(title))
+            title = f"{measure}, more models"
+    if not listed:
+        console.print(Text("no two models can be compared", style="dim"))
+
+
+def disagreement(rows: DuckDBPyRelation, file: TextIO) -> None:
+    """The answer of ``disagree``."""
+    console = console_for(file)
+    listed = _dicts(rows)
+    table = new_table()
+    table.add_column("rank", justify="right", no_wrap=True)
+    table.add_column("class", overflow="fold", min_width=8)
+    for name in ("corr.", "p", "q", "jaccard"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("gained", overflow="fold", min_width=10, style="green")
+    table.add_column("lost", overflow="fold", min_width=10, style="red")
+    for row in listed:
+        table.add_row(
+            str(row["rank"]),
+            Text(printable(row["class"])),
+            _four(row["correlation"]) or "–",
+            probability(row["p_value"]),
+            probability(row["q_value"]),
+            f"{row['jaccard']:.2f}",
+            Text(printable(", ".join(row["gained"]))),
+            Text(printable(", ".join(row["lost"]))),
+        )
+    first = listed[0]
+    title = (
+        f"{printable(first['model_a'])} and {printable(first['model_b'])}: of {first['n']:,} shared "
+        "classes, those whose relations to the others differ most"
+    )
+    print_table(table, console, Text(title))
+
+
+def counterparts(rows: DuckDBPyRelation, file: TextIO) -> None:
+    """The answer of ``counterpart``."""
+    console = console_for(file)
+    listed = _dicts(rows)
+    first = listed[0]
+    longest = max(row["similarity"] for row in listed)
+
+    def drawn(with_bars: bool) -> Table:
+        table = new_table()
+        table.add_column("rank", justify="right", no_wrap=True)
+        table.add_column("class", overflow="fold", min_width=8)
+        table.add_column("similarity", justify="right", no_wrap=True)
+        if with_bars:
+            table.add_column("", no_wrap=True)
+        table.add_column("", no_wrap=True)
+        for row in listed:
+            cells: list[str | Text] = [
+                str(row["rank"]),
+                Text(printable(row["counterpart"])),
+                f"{row['similarity']:.4f}",
+            ]
+            if with_bars:
+                cells.append(bar(row["similarity"], longest, file))
+            cells.append("same concept" if row["same_concept"] else "")
+            table.add_row(*cells)
+        return table
+
+    with_bars = least_width(drawn(True), console) <= console.width
+    title = f"{printable(first['class'])} of {printable(first['model_a'])} in {printable(first['model_b'])}"
+    print_table(drawn(with_bars), console, Text(title))
+    own = " (the class itself is none)" if first["same_concept"] is not None else ""
+    trust = (
+        f"{first['anchors']:,} anchors{own}. Left out of them, a shared class finds its twin first in "
+        f"{first['accuracy']:.1%} of cases, among the first five in {first['accuracy_5']:.1%}"
+    )
+    console.print(Text(trust, style="dim"), soft_wrap=True)
+
+
+def explanation(names: Sequence[str] | None) -> str:
+    """What the measures of these names are, or all of them, as text."""
+    from classrel_db.catalog.comparing import measures_named
+
+    parts = []
+    for measure in measures_named(names):
+        low, high = (f"{bound:.4g}" for bound in measure.bounds)
+        parts.append(
+            f"{measure.name}: {measure.title}\n"
+            f"  formula   {measure.formula}\n"
+            f"  range     {low} to {high}; {measure.at_self:g} for a head against itself\n"
+            f"  reading   {measure.reading}\n"
+            f"  source    {measure.source}\n"
+        )
+    return "\n".join(parts)
+
+
+def probability(p: float | None) -> str:
+    """A p-value to two digits, never 0."""
+    if p is None:
+        return ""
+    return f"{p:.3f}" if p >= 0.0095 else f"{p:.1e}" if p < 0.00095 else f"{p:.4f}"
+
+
+def _matrix(
+    models: Sequence[str], values: dict[tuple[str, str], float | None], console: Console
+) -> list[Table]:
+    """As many tables as the models need columns; columns are numbered as the rows are."""
+    names = max(len(printable(model)) for model in models)
+    room = max(1, (console.width - names - 8) // _CELL)
+    known = [value for value in values.values() if value is not None]
+    middle = sorted(known)[len(known) // 2] if known else 0.0
+    tables = []
+    for start in range(0, len(models), room):
+        table = new_table()
+        table.add_column("", justify="right", no_wrap=True)
+        table.add_column("", no_wrap=True)
+        for number in range(start + 1, min(start + room, len(models)) + 1):
+            table.add_column(str(number), justify="right", no_wrap=True)
+        for number, model in enumerate(models, 1):
+            cells = [
+                _matrix_cell(values, model, other, middle) for other in models[start : start + room]
+            ]
+            table.add_row(str(number), Text(printable(model)), *cells)
+        tables.append(table)
+    return tables
+
+
+def _matrix_cell(
+    values: dict[tuple[str, str], float | None], model: str, other: str, middle: float
+) -> Text:
+    if model == other:
+        return Text("·", style="dim")
+    value = values.get((model, other))
+    if value is None:
+        return Text("–", style="dim")
+    return Text(f"{value:.3f}".replace("0.", ".", 1), style="green" if value >= middle else "")
+
+
+def _four(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _dicts(rows: DuckDBPyRelation) -> list[dict[str, Any]]:
+    return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
