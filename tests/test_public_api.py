@@ -26,10 +26,12 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 
 
 def test_a_catalog_has_these_methods():
-    public = {name for name in vars(classrel_db.Catalog) if not name.startswith("_")}
+    public = {name for name in dir(classrel_db.Catalog) if not name.startswith("_")}
     assert public == {
-        "check", "classes", "close", "info", "ingest", "labels", "models", "named_queries",
-        "normalizations", "queries", "query", "remove", "similar", "sql", "sql_words", "tables",
+        "check", "classes", "close", "compare", "compare_all", "consensus", "counterpart", "disagree",
+        "group_agreement", "info", "ingest", "labels", "map_concepts", "mapped_concepts", "models",
+        "named_queries", "noise_ceiling", "normalizations", "queries", "query", "remove", "similar", "sql",
+        "sql_words", "tables", "tag", "tags",
     }  # fmt: skip
 
 
@@ -49,8 +51,12 @@ COLUMNS = {
     ],
     "classes": ["model", "class_idx", "class", "concept", "bias", "mean", "std", "norm"],
     "check": ["model", "check", "ok", "detail"],
+    "consensus": [
+        "class", "rank", "neighbor", "neighbor_concept", "n", "cosine", "sd", "low", "high",
+        "low_model", "high_model",
+    ],
 }  # fmt: skip
-ARGUMENTS = {"similar": ["118"], "classes": ["efficientnet_lite0"]}
+ARGUMENTS = {"consensus": ["118"], "similar": ["118"], "classes": ["efficientnet_lite0"]}
 
 
 @pytest.mark.parametrize("method", COLUMNS)

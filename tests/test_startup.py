@@ -21,7 +21,8 @@ def test_every_command_explains_itself(classrel):
         assert "Usage: " in answer.stdout
         assert "--db" in answer.stdout
     assert set(app.commands) == {
-        "check", "classes", "info", "ingest", "models", "query", "remove", "shell", "similar", "sql",
+        "check", "classes", "compare", "consensus", "counterpart", "disagree", "info", "ingest", "map",
+        "models", "query", "remove", "shell", "similar", "sql", "tag",
     }  # fmt: skip
 
 

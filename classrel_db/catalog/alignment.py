@@ -10,7 +10,7 @@ import numpy as np
 from classrel_db.errors import ArgumentError
 from classrel_db.maths.geometry import LEAST_CLASSES
 from classrel_db.spelling import quoted
-from classrel_db.storage import comparisons
+from classrel_db.storage import comparisons, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class Alignment:
 
     def __init__(self, connection: DuckDBPyConnection, *, ancestors: bool = False) -> None:
         self._connection = connection
-        self._map = comparisons.concept_map(connection)
+        self._map = read.concept_map(connection)
         self._ancestors = ancestors
         self._places: dict[str, dict[str, int]] = {}
         self._shared: dict[tuple[str, str], Shared] = {}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_CELL = 6  # characters of one number of a matrix, with the gap before it
+_CELL = 7  # characters of one number of a matrix, such as -.123, with the gap before it
 
 
 def pair_tables(rows: DuckDBPyRelation, file: TextIO) -> None:
@@ -60,17 +60,20 @@ def pair_tables(rows: DuckDBPyRelation, file: TextIO) -> None:
 
 def matrices(rows: DuckDBPyRelation, file: TextIO) -> None:
     """The answer of ``compare --all``: for each measure the models against each other."""
+    from classrel_db.maths.measures import MEASURES
+
     console = console_for(file)
     listed = _dicts(rows)
     for measure in dict.fromkeys(row["measure"] for row in listed):
         some = [row for row in listed if row["measure"] == measure]
+        sign = -1 if MEASURES[measure].at_self == 0 else 1  # of distances, the small ones are alike
         values = {(row["model_a"], row["model_b"]): row["estimate"] for row in some}
         values |= {(b, a): value for (a, b), value in values.items()}
         models = list(dict.fromkeys(row[side] for row in some for side in ("model_a", "model_b")))
         shared = sorted({row["n"] for row in some})
         classes = f"{shared[0]:,}" + (f" to {shared[-1]:,}" if len(shared) > 1 else "")
         title = f"{measure} of {len(models)} models, {classes} shared classes"
-        for table in _matrix(models, values, console):
+        for table in _matrix(models, values, sign, console):
             print_table(table, console, Text(title))
             title = f"{measure}, more models"
     if not listed:
@@ -170,13 +173,13 @@ def probability(p: float | None) -> str:
 
 
 def _matrix(
-    models: Sequence[str], values: dict[tuple[str, str], float | None], console: Console
+    models: Sequence[str], values: dict[tuple[str, str], float | None], sign: int, console: Console
 ) -> list[Table]:
     """As many tables as the models need columns; columns are numbered as the rows are."""
     names = max(len(printable(model)) for model in models)
     room = max(1, (console.width - names - 8) // _CELL)
-    known = [value for value in values.values() if value is not None]
-    middle = sorted(known)[len(known) // 2] if known else 0.0
+    known = sorted(sign * value for value in values.values() if value is not None)
+    bright = known[len(known) // 2] if known else 0.0
     tables = []
     for start in range(0, len(models), room):
         table = new_table()
@@ -186,7 +189,8 @@ def _matrix(
             table.add_column(str(number), justify="right", no_wrap=True)
         for number, model in enumerate(models, 1):
             cells = [
-                _matrix_cell(values, model, other, middle) for other in models[start : start + room]
+                _matrix_cell(values, model, other, sign, bright)
+                for other in models[start : start + room]
             ]
             table.add_row(str(number), Text(printable(model)), *cells)
         tables.append(table)
@@ -194,14 +198,16 @@ def _matrix(
 
 
 def _matrix_cell(
-    values: dict[tuple[str, str], float | None], model: str, other: str, middle: float
+    values: dict[tuple[str, str], float | None], model: str, other: str, sign: int, bright: float
 ) -> Text:
     if model == other:
         return Text("·", style="dim")
     value = values.get((model, other))
     if value is None:
         return Text("–", style="dim")
-    return Text(f"{value:.3f}".replace("0.", ".", 1), style="green" if value >= middle else "")
+    return Text(
+        f"{value:.3f}".replace("0.", ".", 1), style="green" if sign * value >= bright else ""
+    )
 
 
 def _four(value: float | None) -> str:

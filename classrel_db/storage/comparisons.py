@@ -23,11 +23,6 @@ def concepts(connection: DuckDBPyConnection, model_id: int) -> list[str]:
     return [concept for (concept,) in rows]
 
 
-def concept_map(connection: DuckDBPyConnection) -> dict[str, str]:
-    """What each concept_b is read as."""
-    return dict(connection.execute("SELECT concept_b, concept_a FROM concept_map").fetchall())
-
-
 def replace_concept_map(connection: DuckDBPyConnection, pairs: Sequence[tuple[str, str]]) -> None:
     """Keep these (concept_a, concept_b) and no others; comparisons that may rest on the old go."""
     connection.execute("DELETE FROM concept_map")

@@ -291,11 +291,10 @@ def row_counts(connection: DuckDBPyConnection, model_id: int) -> dict[str, int]:
 def rows_without_model(connection: DuckDBPyConnection) -> list[str]:
     """What belongs to no model, a line a table: nothing, in a sound database."""
     found = []
-    owners = {table: ("model_id",) for table in (*_TABLES, "tags")}
-    for table, columns in {**owners, "comparisons": ("model_a", "model_b")}.items():
-        lost = " OR ".join(f"{c} NOT IN (SELECT model_id FROM models)" for c in columns)
+    owned = [(table, "model_id") for table in (*_TABLES, "tags")]
+    for table, owner in (*owned, ("comparisons", "model_a"), ("comparisons", "model_b")):
         ((count,),) = connection.execute(
-            f"SELECT count(*) FROM {table} WHERE {lost}"  # noqa: S608
+            f"SELECT count(*) FROM {table} WHERE {owner} NOT IN (SELECT model_id FROM models)"  # noqa: S608
         ).fetchall()
         if count:
             found.append(f"{count:,} rows of {table} belong to no model")

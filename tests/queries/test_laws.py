@@ -110,6 +110,7 @@ def test_a_condition_and_its_opposite_divide_the_neighbors(mixed, name, k, split
     [
         "neighbors('zeta', 'c03'",
         "neighbors('alpha', 'c03', keep := class_idx > 9",
+        "consensus('c11', exclude := ['delta', 'epsilon', 'theta', 'iota']",
         "consensus_neighbors('c11'",
         "contested_pairs(models := ['alpha', 'beta', 'gamma', 'delta', 'epsilon']",
         "consensus_pairs(min_models := 1",

@@ -22,6 +22,7 @@ ASKING = {
     "pair_spread, first": "pair_spread({}, class_b := 'king crab')",
     "pair_spread, second": "pair_spread('king crab', class_b := {})",
     "outlier_models": "outlier_models({})",
+    "consensus": "consensus({}, k := 60)",
     "consensus_neighbors": "consensus_neighbors({}, k := 60)",
     "rank_shift": f"rank_shift({{}}, '{LITE2}', '{LITE0}', k := 12)",
 }
@@ -62,6 +63,7 @@ def test_a_class_that_is_not_there_has_no_rows(real, query, unknown):
                 ("distance", ("tench", "goldfish")),
                 ("pair_spread", ("tench",)),
                 ("outlier_models", ("tench",)),
+                ("consensus", ("tench",)),
                 ("consensus_neighbors", ("tench",)),
                 ("label_search", ("tench",)),
             ]
@@ -135,6 +137,7 @@ def test_a_label_goes_before_a_concept_and_that_before_an_index(herons, given, c
         "pair_spread({}, class_b := 'tern')",
         "pair_spread('tern', class_b := {})",
         "outlier_models({})",
+        "consensus({})",
         "consensus_neighbors({})",
         "rank_shift({}, 'herons', 'plain')",
         "rank_shift({}, 'plain', 'herons')",

@@ -54,7 +54,8 @@ def on_a_terminal(*arguments, columns=80, env=None):
 
 COMMANDS = [
     ["models"], ["classes", "small"], ["info", "small"], ["similar", "ok"],
-    ["similar", "ok", "--self"], ["check"],
+    ["similar", "ok", "--self"], ["similar", "ok", "--self", "--support"],
+    ["check"], ["consensus", "ok"],
 ]  # fmt: skip
 
 
@@ -64,16 +65,19 @@ def test_piped_tables_are_whole_and_uncoloured(path, classrel, command):
     assert answer.returncode == 0, answer.stderr
     assert "…" not in answer.stdout
     assert "\x1b" not in answer.stdout
-    if command[0] in {"classes", "similar"}:
+    if command[0] in {"classes", "consensus", "similar"}:
         for label in LABELS:
             # one line each, and right-to-left text in its own order
             assert sum(label in line for line in answer.stdout.splitlines()) >= 1, label
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, ["similar", "species 01"]], ids=" ".join)
+SEVERAL = [["similar", "species 01"], ["similar", "species 01", "--support"]]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *SEVERAL], ids=" ".join)
 @pytest.mark.parametrize("columns", [80, 60])
 def test_a_terminal_is_never_written_beyond_its_edge(path, make_head, command, columns):
-    if command == ["similar", "species 01"]:
+    if command in SEVERAL:
         with classrel_db.open(path) as catalog:
             for seed in range(2):
                 head = make_head(name=f"a-model-with-a-long-name-{seed}", seed=seed)
@@ -82,7 +86,9 @@ def test_a_terminal_is_never_written_beyond_its_edge(path, make_head, command, c
     assert code == 0, text
     lines = ANSI.sub("", text).splitlines()
     assert len(lines) > 2
-    assert [line for line in lines if width(line) > columns] == []
+    told = ("support: ", "normalizations: ")  # running text, on standard error, may wrap
+    beyond = [line for line in lines if width(line) > columns and not line.startswith(told)]
+    assert beyond == []
 
 
 def test_a_terminal_is_coloured_unless_no_color_is_set(path):
@@ -174,6 +180,16 @@ def test_a_bar_is_as_long_as_its_cosine_says(database, classrel):
     assert len(bars) == 20
     assert bars == sorted(bars, reverse=True)
     assert bars[0] == 20
+
+
+def test_bars_stay_beside_support_as_long_as_there_is_room(path):
+    asked = ["similar", "ok", "--support", "--db", path]
+    longest = []
+    for columns in (120, 80, 60):
+        text, _ = on_a_terminal(*asked, columns=columns)
+        longest.append(max(line.count("█") for line in text.splitlines()))
+        assert "normalizations" in text
+    assert longest == [20, 10, 0]
 
 
 def test_the_class_itself_is_shown_at_rank_zero(database, classrel):

@@ -114,6 +114,7 @@ def test_help_offers_its_topics(offered, text, expected):
         ("similar dog -m ", ["similar dog -m alpha", "similar dog -m beta"]),
         ("similar dog --model be", ["similar dog --model beta"]),
         ("similar -m alpha --w", ["similar -m alpha --where"]),
+        ("consensus dog --exclude be", ["consensus dog --exclude beta"]),
         ("similar dog --for", ["similar dog --format"]),
         ("similar dog -f js", ["similar dog -f json", "similar dog -f jsonl"]),
         ("ingest x --pairs a", ["ingest x --pairs auto", "ingest x --pairs all"]),

@@ -23,8 +23,9 @@ COLUMNS = {
 }
 # the views and macros of views.sql, on which the queries build
 SHARED = """
-    class_cosines class_named class_weights concept_numbers cosine_of euclidean label_spaces nearest
-    pair_statistics pairwise stored_rank unpaired_weights
+    agreement class_cosines class_named class_weights concept_numbers consensus_pairwise cosine_of euclidean
+    fisher_z label_spaces mapped_classes nearest pair_statistics pairwise stored_rank tagged_models
+    unpaired_weights
 """
 
 
@@ -149,6 +150,9 @@ def test_an_older_duckdb_runs_the_examples_of_all_queries(older_duckdb, database
 UNLIKE = [
     "consensus_neighbors('c05', k := 40)",
     "consensus_neighbors('c05', keep := class_idx % 2 = 0 AND bias > 0)",
+    "consensus('c05', k := 40, models := ['turned', 'unpaired'], weights := [1, 2.5])",
+    "consensus('c05', exclude := ['centred', 'alike'], least := 2, keep := class_idx % 2 = 0)",
+    "(FROM consensus_pairwise ORDER BY normalization, concept_a, concept_b)",
     "consensus_pairs(k := 500, min_models := 1)",
     "contested_pairs(k := 500)",
     "distance('c05', 'c06')",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classrel_db.maths.measures.base import Measure
+from classrel_db.maths.measures.base import Measure, ratio
 from classrel_db.maths.resample import in_threads
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class OfNeighbors(Measure):
         known = below > 0
         of_classes = np.divide(above, below, out=np.zeros_like(above), where=known)
         counted = (weights * known).sum(axis=1)
-        means = np.einsum("ri,ri->r", weights, of_classes)
-        return np.divide(means, counted, out=np.full_like(means, np.nan), where=counted > 0)
+        sums = np.einsum("ri,ri->r", weights, of_classes)
+        return ratio(sums, counted, counted)
 
 
 @dataclass(frozen=True)
