@@ -166,8 +166,8 @@ class Agreement(Opened):
         Columns: measure, label_space, model, models (of the label space), n, lower (its agreement with
         the mean of the other models), upper (with the mean of all, itself among them). The means of the
         two over models bound what a model can reach that is as near to all of them as can be. For
-        measures that correlate pairs (rsa-pearson, rsa-spearman, second-order-cosine). Raises ArgumentError for fewer than three
-        models, other measures, and as :meth:`compare`.
+        measures that correlate pairs (rsa-pearson, rsa-spearman, second-order-cosine). Raises
+        ArgumentError for fewer than three models, other measures, and as :meth:`compare`.
         """
         from classrel_db.catalog.grouping import ceiling
 

@@ -55,8 +55,11 @@ class Geometry:
 
     @cached_property
     def gram(self) -> NDArray[np.float64]:
-        """The inner products of the rows (n×n)."""
-        gram: NDArray[np.float64] = self.rows @ self.rows.T
+        """The inner products of the rows about their mean (n×n); 0 where all rows are equal."""
+        centered = self.rows - self.rows.mean(axis=0)
+        if not np.linalg.norm(centered) > 1e-12 * np.linalg.norm(self.rows):
+            centered = np.zeros_like(centered)
+        gram: NDArray[np.float64] = centered @ centered.T
         return gram
 
     @cached_property

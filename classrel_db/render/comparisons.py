@@ -28,26 +28,16 @@ def pair_tables(rows: DuckDBPyRelation, file: TextIO) -> None:
     several = len({(row["model_a"], row["model_b"]) for row in listed}) > 1
     for a, b in dict.fromkeys((row["model_a"], row["model_b"]) for row in listed):
         some = [row for row in listed if (row["model_a"], row["model_b"]) == (a, b)]
-        table = new_table()
-        table.add_column("measure", no_wrap=True)
-        for name in ("estimate", "95 % interval", "null", "p", *(["q"] if several else [])):
-            table.add_column(name, justify="right", no_wrap=True)
-        for row in some:
-            interval = "" if row["low"] is None else f"{row['low']:.4f} to {row['high']:.4f}"
-            near = f" (k={row['k']})" if row["k"] is not None else ""
-            table.add_row(
-                row["measure"] + near,
-                _four(row["estimate"]) or "–",
-                interval,
-                _four(row["null_value"]),
-                probability(row["p_value"]),
-                *([probability(row["q_value"])] if several else []),
-            )
+        shown = ["estimate", "95 % interval", "null", "p", *(["q"] if several else [])]
+        # a narrow terminal loses what can be read elsewhere: no number is cut
+        for dispensable in ("q", "null", "95 % interval"):
+            if least_width(_measures(some, shown), console) > console.width:
+                shown = [name for name in shown if name != dispensable]
         title = (
             f"{printable(a)} and {printable(b)}: {some[0]['n']:,} shared classes, "
             f"{some[0]['normalization']}"
         )
-        print_table(table, console, Text(title))
+        print_table(_measures(some, shown), console, Text(title))
     readings = new_table(header=False)
     readings.add_column(no_wrap=True, style="dim")
     readings.add_column(style="dim", overflow="fold")
@@ -56,6 +46,25 @@ def pair_tables(rows: DuckDBPyRelation, file: TextIO) -> None:
     print_table(readings, console)
     if any(row["estimate"] is None for row in listed):
         console.print(Text("– is not defined: one head's cosines are all equal", style="dim"))
+
+
+def _measures(rows: Sequence[dict[str, Any]], shown: Sequence[str]) -> Table:
+    """The measures of two models, with these columns."""
+    table = new_table()
+    table.add_column("measure", no_wrap=True)
+    for name in shown:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        near = f" (k={row['k']})" if row["k"] is not None else ""
+        cells = {
+            "estimate": _four(row["estimate"]) or "–",
+            "95 % interval": "" if row["low"] is None else f"{row['low']:.4f} to {row['high']:.4f}",
+            "null": _four(row["null_value"]),
+            "p": probability(row["p_value"]),
+            "q": probability(row["q_value"]),
+        }
+        table.add_row(row["measure"] + near, *(cells[name] for name in shown))
+    return table
 
 
 def matrices(rows: DuckDBPyRelation, file: TextIO) -> None:

@@ -65,7 +65,7 @@ class Measure:
 
     @property
     def over_pairs(self) -> bool:
-        """Whether the measure is over pairs of classes, not a mean over classes."""
+        """Whether a resample weighs pairs of classes, and not each class by itself."""
         return True
 
     def exact_null(self, n: int, k: int) -> float | None:  # noqa: ARG002

@@ -48,12 +48,10 @@ class CKA(Measure):
         return 0.0 if self.debiased else None
 
     def _matrix(self, head: Geometry) -> NDArray[np.float64]:
-        gram: NDArray[np.float64] = head.gram / np.abs(head.gram).max()
+        # centred already: so that copies of a class, which are no pair, are left out at the mean
+        gram: NDArray[np.float64] = head.gram / (np.abs(head.gram).max() or 1.0)
         if self.debiased:
             np.fill_diagonal(gram, 0.0)
-        else:
-            # the same after centring, and what is constant is then 0 and not rounding noise
-            gram -= gram.mean()
         return gram
 
     def _hsic(

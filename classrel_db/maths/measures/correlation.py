@@ -52,8 +52,13 @@ class Correlation(Measure):
         return correlation(self.values(pair.a), self.values(pair.b), centered=self.centered)
 
     def permuted(self, pair: Pair, orders: NDArray[np.int32]) -> NDArray[np.float64]:
-        # lengths and means are the same in every order: the products alone decide
-        return permuted_products(self._matrix(pair.a), self._matrix(pair.b), orders)
+        # lengths and means are the same in every order: the products of what is centred decide. Of
+        # dissimilarities, all near 1, single precision would leave too little
+        X, Y = (
+            square(np.nan_to_num(scores(self.values(head), centered=True)), head.n, diagonal=0.0)
+            for head in (pair.a, pair.b)
+        )
+        return permuted_products(X, Y, orders)
 
     def resampled(self, pair: Pair, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         X, Y = self._matrix(pair.a), self._matrix(pair.b)
@@ -68,7 +73,9 @@ class Correlation(Measure):
             size = weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)
             x, y = total(X), total(Y)
             with np.errstate(divide="ignore", invalid="ignore"):
-                xy, xx, yy = xy - x * y / size, xx - x * x / size, yy - y * y / size
+                xy, of_x, of_y = xy - x * y / size, xx - x * x / size, yy - y * y / size
+            # what is left of equal numbers is not a value
+            xx, yy = (np.where(c > 1e-12 * r, c, 0.0) for c, r in ((of_x, xx), (of_y, yy)))
         return ratio(xy, xx, yy)
 
     def exact_null(self, n: int, k: int) -> float | None:  # noqa: ARG002
