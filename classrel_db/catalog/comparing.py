@@ -201,10 +201,10 @@ class Comparing:
         """What the measure is for heads of these shapes with nothing in common; computed once."""
         normalization = self.heads.normalization(model)
         lower, upper = sorted((first, second))
-        key = (measure.name, lower, upper, n, k if measure.uses_k else None, normalization)
+        key = (lower, upper, n, k, normalization)
         if key not in self._nulls:
             self._nulls[key] = null_values(
-                [measure], (lower, upper), n, k, normalization, self._settings.seed
+                self.measures, (lower, upper), n, k, normalization, self._settings.seed
             )
         return self._nulls[key][measure.name]
 

@@ -7,14 +7,18 @@ Beside the package's matrix letters: ``n`` classes that two heads share, in the 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from classrel_db.maths.similarity import cosines_to, unit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
     from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 LEAST_CLASSES = 4  # three have three pairs, which any two heads can agree on; debiased CKA has n-3
 LEVELS = 256  # into which a joint histogram of two heads' cosines is divided
@@ -96,11 +100,18 @@ class Pair:
         self.a = a
         self.b = b
         self.k = k
-        self.rank_statistics: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+        self._kept: dict[Hashable, Any] = {}
 
     @property
     def n(self) -> int:
         return self.a.n
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What ``compute`` gives, computed at the first call with this key."""
+        if key not in self._kept:
+            self._kept[key] = compute()
+        found: T = self._kept[key]
+        return found
 
 
 def nearest_first(cosine: NDArray[np.float32]) -> NDArray[np.int32]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _MOST_NULL_HEADS = 100  # pairs of random heads, where the expectation has no formula
 _NULL_CLASSES = 5_000  # in all of them together: the more classes, the less one draw varies
-_STEP = 50  # permutations or resamples between two looks at the clock, and at Ctrl-C
+_STEP = 100  # permutations or resamples between two looks at the clock, and at Ctrl-C
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEVEL = 0.95  # of every interval
-_ROW_BLOCKS = 4  # a permuted matrix is read in stripes, of which only the upper part is needed
+_ROW_BLOCKS = 6  # a permuted matrix is read in stripes, of which only the upper part is needed
 _NARROW = 200  # classes up to which sums are in double precision: ties are frequent there
 _LEAST_VALID = 0.9  # of the resamples that must have given a value, or there is no interval
 
@@ -25,9 +25,10 @@ T = TypeVar("T")
 def permutations(n: int, count: int, seed: int) -> NDArray[np.int32]:
     """``count`` random orders of n classes (count×n), the same for the same seed."""
     random = np.random.default_rng([seed, 1])
-    return random.permuted(
-        np.broadcast_to(np.arange(n, dtype=np.int32), (count, n)), axis=1
-    ).astype(np.int32, copy=False)
+    orders = np.empty((count, n), dtype=np.int32)
+    for order in orders:
+        order[:] = random.permutation(n)
+    return orders
 
 
 def bootstrap_weights(n: int, count: int, seed: int) -> NDArray[np.float64]:

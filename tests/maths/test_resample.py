@@ -87,7 +87,7 @@ def test_steps_are_told_and_add_up_to_all_of_it():
     told: list[int] = []
     found = in_steps(lambda part: 2.0 * part, np.arange(123), told.append)
     np.testing.assert_array_equal(found, 2.0 * np.arange(123))
-    assert (sum(told), max(told)) == (123, 50)
+    assert (sum(told), max(told)) == (123, 100)
 
 
 # --- permutations ----------------------------------------------------------------------------

@@ -30,7 +30,7 @@ class CKA(Measure):
         return float(min(value, 1.0)) if np.isfinite(value) else float("nan")
 
     def permuted(self, pair: Pair, orders: NDArray[np.int32]) -> NDArray[np.float64]:
-        K, L = self._matrix(pair.a), self._matrix(pair.b)
+        K, L = self._matrices(pair)
         n = pair.n
         k, l = K.sum(axis=1), L.sum(axis=1)  # noqa: E741
         products = 2 * permuted_products(K, L, orders)
@@ -39,13 +39,16 @@ class CKA(Measure):
         return products - (2 / (n - 2 if self.debiased else n)) * _permuted_dot(k, l, orders)
 
     def resampled(self, pair: Pair, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        K, L = self._matrix(pair.a), self._matrix(pair.b)
+        K, L = self._matrices(pair)
         found = [self._hsic(P, Q, weights) for P, Q in ((K, L), (K, K), (L, L))]
         kl, kk, ll = found
         return ratio(kl, kk, ll)
 
     def exact_null(self, n: int, k: int) -> float | None:  # noqa: ARG002
         return 0.0 if self.debiased else None
+
+    def _matrices(self, pair: Pair) -> list[NDArray[np.float64]]:
+        return pair.once(self.name, lambda: [self._matrix(head) for head in (pair.a, pair.b)])
 
     def _matrix(self, head: Geometry) -> NDArray[np.float64]:
         # centred already: so that copies of a class, which are no pair, are left out at the mean

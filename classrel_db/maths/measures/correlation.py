@@ -54,21 +54,18 @@ class Correlation(Measure):
     def permuted(self, pair: Pair, orders: NDArray[np.int32]) -> NDArray[np.float64]:
         # lengths and means are the same in every order: the products of what is centred decide. Of
         # dissimilarities, all near 1, single precision would leave too little
-        X, Y = (
-            square(np.nan_to_num(scores(self.values(head), centered=True)), head.n, diagonal=0.0)
-            for head in (pair.a, pair.b)
-        )
+        X, Y = pair.once((self.name, "permuted"), lambda: self._centered(pair))
         return permuted_products(X, Y, orders)
 
     def resampled(self, pair: Pair, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        X, Y = self._matrix(pair.a), self._matrix(pair.b)
+        X, Y, XY, XX, YY = pair.once((self.name, "products"), lambda: self._products(pair))
 
         def total(M: NDArray[np.float64]) -> NDArray[np.float64]:
             # the sum over pairs i ≠ j of w_i w_j M_ij: the diagonal is 0
             sums: NDArray[np.float64] = np.einsum("ri,ri->r", weights @ M, weights)
             return sums
 
-        xy, xx, yy = total(X * Y), total(X * X), total(Y * Y)
+        xy, xx, yy = total(XY), total(XX), total(YY)
         if self.centered:
             size = weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)
             x, y = total(X), total(Y)
@@ -80,6 +77,15 @@ class Correlation(Measure):
 
     def exact_null(self, n: int, k: int) -> float | None:  # noqa: ARG002
         return 0.0 if self.centered else None
+
+    def _centered(self, pair: Pair) -> list[NDArray[np.float64]]:
+        heads = (pair.a, pair.b)
+        values = (np.nan_to_num(scores(self.values(head), centered=True)) for head in heads)
+        return [square(each, pair.n, diagonal=0.0) for each in values]
+
+    def _products(self, pair: Pair) -> tuple[NDArray[np.float64], ...]:
+        X, Y = self._matrix(pair.a), self._matrix(pair.b)
+        return X, Y, X * Y, X * X, Y * Y
 
     def _matrix(self, head: Geometry) -> NDArray[np.float64]:
         return square(scores(self.values(head), centered=self.centered), head.n, diagonal=0.0)
@@ -156,10 +162,9 @@ def _rank_statistics(
     for these weights is kept. Ranks within a level are lost, which takes about 1/LEVELS² of a
     correlation.
     """
-    key = hash(weights.tobytes())
-    if key not in pair.rank_statistics:
-        first, second = (each.astype(np.int32) for each in np.triu_indices(pair.n, 1))
-        cells = pair.a.levels[first, second] * LEVELS + pair.b.levels[first, second]
+
+    def compute() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        first, second, cells = pair.once("cells", lambda: _cells(pair))
 
         def work(part: NDArray[np.float64]) -> list[tuple[float, float]]:
             found = []
@@ -172,8 +177,15 @@ def _rank_statistics(
             return found
 
         values = np.asarray([each for part in in_threads(work, weights) for each in part])
-        pair.rank_statistics[key] = (values[:, 0], values[:, 1])
-    return pair.rank_statistics[key]
+        return values[:, 0], values[:, 1]
+
+    return pair.once(("rank statistics", weights.tobytes()), compute)
+
+
+def _cells(pair: Pair) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32]]:
+    """The two classes of each pair, and the pair's cell in the joint histogram (N,) each."""
+    first, second = np.triu_indices(pair.n, 1)
+    return first, second, pair.a.levels[first, second] * LEVELS + pair.b.levels[first, second]
 
 
 def _spearman(table: NDArray[np.float64]) -> float:

@@ -48,7 +48,7 @@ class OfNeighbors(Measure):
         Neighbours are drawn too, not only the classes whose they are: a class that is near to many makes
         their agreement vary together.
         """
-        shared, whole = self.parts(pair)
+        shared, whole = pair.once(self.name, lambda: self.parts(pair))
         above, below = weights @ shared.T, weights @ whole.T  # R×n
         known = below > 0
         of_classes = np.divide(above, below, out=np.zeros_like(above), where=known)

@@ -41,16 +41,11 @@ class Procrustes(Measure):
         At the best rotation a small change of it changes nothing, so to first order a resample's own
         would give the same; and copies of classes, which are easy to fit, can't flatter the fit.
         """
-        A, B = shape(pair.a), shape(pair.b)
-        if A is None or B is None:
+        parts = pair.once(self.name, lambda: _of_classes(pair))
+        if parts is None:
             return np.full(len(weights), np.nan)
-        p, q = _triangular(A), _triangular(B)
-        u, _, vt = np.linalg.svd(p.T @ q, full_matrices=False)
-        # each class's part of the nuclear norm
-        along = np.einsum("ij,ij->i", p @ u, q @ vt.T)
-        shared = weights @ along
-        lengths = np.sqrt((weights @ (p**2).sum(axis=1)) * (weights @ (q**2).sum(axis=1)))
-        angles: NDArray[np.float64] = np.arccos(np.clip(shared / lengths, -1.0, 1.0))
+        shared, a, b = (weights @ part for part in parts)
+        angles: NDArray[np.float64] = np.arccos(np.clip(shared / np.sqrt(a * b), -1.0, 1.0))
         return angles
 
     @property
@@ -66,6 +61,19 @@ def shape(head: Geometry) -> NDArray[np.float64] | None:
         return None
     scaled: NDArray[np.float64] = centered / size
     return scaled
+
+
+def _of_classes(
+    pair: Pair,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
+    """What each class adds to the nuclear norm of AᵀB, and to ‖A‖² and ‖B‖² (n,); None without a shape."""
+    A, B = shape(pair.a), shape(pair.b)
+    if A is None or B is None:
+        return None
+    p, q = _triangular(A), _triangular(B)
+    u, _, vt = np.linalg.svd(p.T @ q, full_matrices=False)
+    along = np.einsum("ij,ij->i", p @ u, q @ vt.T)
+    return along, (p**2).sum(axis=1), (q**2).sum(axis=1)
 
 
 def _triangular(A: NDArray[np.float64]) -> NDArray[np.float64]:
