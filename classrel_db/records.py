@@ -27,6 +27,8 @@ FORMATS: tuple[Format, ...] = ("table", "json", "jsonl", "csv", "markdown", "par
 
 INTERRUPTED = 130  # the exit code of what Ctrl-C ended
 
+DEFAULT_PERMUTATIONS = 999  # the least p is then 0.001
+
 RESAMPLES = 1_000  # of the dimensions, for support: a share is known to within 0.03
 
 Stage = Literal[

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from classrel_db.catalog.arguments import require_count, require_one_of
 from classrel_db.catalog.opened import Opened
 from classrel_db.errors import ArgumentError
-from classrel_db.records import NORMALIZATIONS
+from classrel_db.records import DEFAULT_PERMUTATIONS, NORMALIZATIONS
 from classrel_db.spelling import did_you_mean, quoted
 from classrel_db.storage import comparisons
 from classrel_db.storage.transaction import transaction
@@ -163,7 +163,7 @@ class Agreement(Opened):
     ) -> DuckDBPyRelation:
         """How well any model could agree with these (or with all), of each label space with three.
 
-        Columns: measure, label_space, model, models (of the label space), n, lower (its agreement with
+        Columns: measure, label_space, normalization, model, models (of both), n, lower (its agreement with
         the mean of the other models), upper (with the mean of all, itself among them). The means of the
         two over models bound what a model can reach that is as near to all of them as can be. For
         measures that correlate pairs (rsa-pearson, rsa-spearman, second-order-cosine). Raises
@@ -182,7 +182,7 @@ class Agreement(Opened):
         *,
         k: int | None = None,
         near: int | None = None,
-        permutations: int = 999,
+        permutations: int | None = None,
         seed: int = 0,
         normalize: Normalization | None = None,
         ancestors: bool = False,
@@ -192,15 +192,17 @@ class Agreement(Opened):
 
         Columns: model_a, model_b, rank, class, concept, n, correlation (Spearman, of the class's
         cosines with the n-1 others in both models), p_value (one-sided: is there more agreement than if
-        the others were matched at random?), q_value (over all n classes, Benjamini & Hochberg 1995),
-        jaccard, gained and lost: the share of the ``near`` (10) nearest that both models have, those
-        only model_b has, and those only model_a has. NULL where a class's cosines are all equal.
+        the others were matched at random, of 999 ``permutations``?), q_value (over all n classes,
+        Benjamini & Hochberg 1995), jaccard, gained and lost: the share of the ``near`` (10) nearest that
+        both models have, those only model_b has, and those only model_a has. NULL where a class's
+        cosines are all equal.
         Raises as :meth:`compare`.
         """
         from classrel_db.catalog.classwise import disagreement
         from classrel_db.storage import arrays
 
         a, b = self._distinct((model_a, model_b))
+        permutations = DEFAULT_PERMUTATIONS if permutations is None else permutations
         comparing = self._comparing(
             None, None, permutations, 0, seed, normalize, ancestors, progress
         )

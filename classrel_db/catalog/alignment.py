@@ -37,24 +37,33 @@ class Shared(NamedTuple):
 
 
 class Alignment:
-    """The concepts of models as the database's map reads them, in one state of the database."""
+    """Which classes are the same, in one state of the database and its concept map."""
 
     def __init__(self, connection: DuckDBPyConnection, *, ancestors: bool = False) -> None:
         self._connection = connection
-        self._map = read.concept_map(connection)
+        read_as = read.concept_map(connection)
+        self._partners = read_as | {concept: other for other, concept in read_as.items()}
         self._ancestors = ancestors
         self._places: dict[str, dict[str, int]] = {}
         self._shared: dict[tuple[str, str], Shared] = {}
 
     def shared(self, a: StoredModel, b: StoredModel) -> Shared:
-        """The classes of both models."""
+        """The classes of both models: first those of one concept, then those that the map pairs."""
         key = (a.concepts_sha256, b.concepts_sha256)
         if key not in self._shared:
             places = self.places(a), self.places(b)
             twins = {concept: concept for concept in places[0] if concept in places[1]}
+            for concept in places[0]:
+                partner = self._partners.get(concept)
+                if concept not in twins and partner in places[1] and partner not in twins:
+                    twins[concept] = partner
             if self._ancestors:
-                twins |= _related(*places)
-            concepts = sorted(twins)
+                taken = set(twins.values())
+                mine = {each: at for each, at in places[0].items() if each not in twins}
+                theirs = {each: at for each, at in places[1].items() if each not in taken}
+                twins |= _related(mine, theirs)
+            # by a name that does not depend on which of the two models comes first
+            concepts = sorted(twins, key=lambda concept: min(concept, twins[concept]))
             self._shared[key] = Shared(
                 np.asarray([places[0][concept] for concept in concepts], dtype=np.int64),
                 np.asarray([places[1][twins[concept]] for concept in concepts], dtype=np.int64),
@@ -63,15 +72,11 @@ class Alignment:
         return self._shared[key]
 
     def places(self, model: StoredModel) -> dict[str, int]:
-        """The index of each concept of a model, under the name by which it is compared."""
+        """The index of each concept of a model."""
         if model.concepts_sha256 not in self._places:
             listed = comparisons.concepts(self._connection, model.model_id)
-            own = set(listed)
-            mapped = (self._map.get(concept, concept) for concept in listed)
             self._places[model.concepts_sha256] = {
-                # a model that has come since, with both as classes, tells them apart
-                concept if other != concept and other in own else other: index
-                for index, (concept, other) in enumerate(zip(listed, mapped, strict=True))
+                concept: index for index, concept in enumerate(listed)
             }
         return self._places[model.concepts_sha256]
 
@@ -142,24 +147,22 @@ def _related(mine: Mapping[str, int], theirs: Mapping[str, int]) -> dict[str, st
 
 
 def _by_ancestry(mine: Mapping[str, int], theirs: Mapping[str, int]) -> dict[str, str]:
-    """The nearest WordNet ancestor that the other model has, of each concept it has not.
+    """The nearest WordNet ancestor among the other model's concepts, of each that has one.
 
-    Only where that is one concept, the other model's has no twin, and no second class has it too.
+    Only where that is one concept, and no second class has it too.
     """
     from classrel_db.sources.wordnet import hypernyms
 
     parents = hypernyms()
     found: dict[str, str] = {}
     for concept in mine:
-        if concept in theirs:
-            continue
         level, seen = {concept}, set()
         while level:
             seen |= level
             level = {parent for each in level for parent in parents.get(each, ())} - seen
             reached = sorted(level & theirs.keys())
             if reached:
-                if len(reached) == 1 and reached[0] not in mine:
+                if len(reached) == 1:
                     found[concept] = reached[0]
                 break
     taken = Counter(found.values())

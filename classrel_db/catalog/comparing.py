@@ -17,7 +17,7 @@ from classrel_db.maths.geometry import LEAST_CLASSES, Geometry, Pair
 from classrel_db.maths.inference import judge, null_values, work_of
 from classrel_db.maths.measures import MEASURES
 from classrel_db.maths.measures.correlation import Correlation
-from classrel_db.records import Step, StoredComparison
+from classrel_db.records import DEFAULT_PERMUTATIONS, Step, StoredComparison
 from classrel_db.spelling import did_you_mean, quoted
 
 if TYPE_CHECKING:
@@ -50,10 +50,6 @@ class Settings:
         if self.permutations is not None:
             return self.permutations
         return measure.most_permutations or DEFAULT_PERMUTATIONS
-
-
-DEFAULT_PERMUTATIONS = 999
-DEFAULT_RESAMPLES = 1_000
 
 
 def measures_named(names: Sequence[str] | str | None) -> tuple[Measure, ...]:
@@ -149,7 +145,7 @@ class Comparing:
                     done += more
                     self._tell(Step(label, "compare", done, every))
 
-                found.append(self._judged(measure, a, b, pair, step))
+                found.append(self._judged(measure, a, b, pair, step, settings))
         return found
 
     def _judged(
@@ -159,9 +155,9 @@ class Comparing:
         b: StoredModel,
         pair: Pair,
         step: Callable[[int], None],
+        settings: Settings,
         estimate: float | None = None,
     ) -> StoredComparison:
-        settings = self._settings
         judged = judge(
             measure,
             pair,
@@ -239,8 +235,9 @@ class Comparing:
                         continue
                     k = neighbors_among(settings.k, len(self.shared(a, b)), a, b)
                     wanted = self._wanted(measure, a, b, k)
-                    if not self._suffices(known.get(self.key(wanted)), wanted):
-                        missing.append((a, b))
+                    have = known.get(self.key(wanted))
+                    if not self._suffices(have, wanted):
+                        missing.append((a, b, self._closer(have, wanted)))
                 every = len(missing)
                 for number, found in enumerate(self._measured(measure, missing), 1):
                     ready.append(found)
@@ -258,18 +255,19 @@ class Comparing:
         return alike and len(self.alignment.shared(a, b)) >= LEAST_CLASSES
 
     def _measured(
-        self, measure: Measure, couples: Sequence[tuple[StoredModel, StoredModel]]
+        self, measure: Measure, missing: Sequence[tuple[StoredModel, StoredModel, Settings]]
     ) -> Iterator[StoredComparison]:
-        """One measure of many pairs of models."""
-        simple = not self._settings.permutations_of(measure) and not self._settings.resamples
-        estimates: Iterable[float | None] = [None] * len(couples)
-        if isinstance(measure, Correlation) and couples:
-            estimates = self._correlations(measure, couples)
-        for (a, b), estimate in zip(couples, estimates, strict=True):
+        """One measure of many pairs of models, each as closely as its settings say."""
+        estimates: Iterable[float | None] = [None] * len(missing)
+        if isinstance(measure, Correlation) and missing:
+            estimates = self._correlations(measure, [(a, b) for a, b, _ in missing])
+        for (a, b, settings), estimate in zip(missing, estimates, strict=True):
+            simple = not settings.permutations_of(measure) and not settings.resamples
             if simple and estimate is not None:
                 yield self._plain(measure, a, b, estimate)
             else:
-                yield self._judged(measure, a, b, self.pair(a, b), lambda _done: None, estimate)
+                pair = self.pair(a, b)
+                yield self._judged(measure, a, b, pair, lambda _done: None, settings, estimate)
 
     def _plain(
         self, measure: Measure, a: StoredModel, b: StoredModel, estimate: float
@@ -376,6 +374,16 @@ class Comparing:
     def key(each: StoredComparison) -> tuple[object, ...]:
         """What makes a stored comparison the one that is asked for."""
         return each.model_a, each.model_b, each.measure, each.normalization, each.k
+
+    def _closer(self, have: StoredComparison | None, wanted: StoredComparison) -> Settings:
+        """What is asked, and no less than what is stored: neither p nor interval is lost."""
+        if have is None or have.seed != wanted.seed:
+            return self._settings
+        return replaced(
+            self._settings,
+            permutations=max(have.permutations, wanted.permutations),
+            resamples=max(have.resamples, wanted.resamples),
+        )
 
     @staticmethod
     def _suffices(have: StoredComparison | None, wanted: StoredComparison) -> bool:

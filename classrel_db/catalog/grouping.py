@@ -125,7 +125,17 @@ def ceiling(comparing: Comparing, models: Sequence[StoredModel]) -> DuckDBPyRela
             "ceiling leaves one out and averages the others"
         )
     columns: dict[str, list[object]] = {
-        name: [] for name in ("measure", "label_space", "model", "models", "n", "lower", "upper")
+        name: []
+        for name in (
+            "measure",
+            "label_space",
+            "normalization",
+            "model",
+            "models",
+            "n",
+            "lower",
+            "upper",
+        )
     }
     for measure in comparing.measures:
         if not isinstance(measure, Correlation):
@@ -142,10 +152,19 @@ def ceiling(comparing: Comparing, models: Sequence[StoredModel]) -> DuckDBPyRela
             n = len(comparing.shared(members[0], members[1]))
             for model, low, high in zip(members, *(b.tolist() for b in bounds), strict=True):
                 # the same concepts under another name, as of a file's own labels, are one space
-                row = (measure.name, members[0].label_space, model.name, len(members), n)
-                for name, value in zip(columns, (*row, _number(low), _number(high)), strict=True):
+                space = (members[0].label_space, comparing.heads.normalization(model))
+                row = (
+                    measure.name,
+                    *space,
+                    model.name,
+                    len(members),
+                    n,
+                    _number(low),
+                    _number(high),
+                )
+                for name, value in zip(columns, row, strict=True):
                     columns[name].append(value)
-    kinds = ("VARCHAR", "VARCHAR", "VARCHAR", "INTEGER", "INTEGER", "DOUBLE", "DOUBLE")
+    kinds = ("VARCHAR", "VARCHAR", "VARCHAR", "VARCHAR", "INTEGER", "INTEGER", "DOUBLE", "DOUBLE")
     return arrays.table(
         {name: (kind, columns[name]) for name, kind in zip(columns, kinds, strict=True)}
     )

@@ -124,8 +124,12 @@ def compare(
         raise click.UsageError("--by is for --all")
     if not (every or ceiling) and len(models) < 2:
         raise click.UsageError("name two models or more, or give --all")
-    if (by is not None) + ceiling > 1 or (ceiling and every):
-        raise click.UsageError("--ceiling stands by itself, without --all and --by")
+    if ceiling and (
+        every or ancestors or any(each is not None for each in (k, permutations, resamples))
+    ):
+        raise click.UsageError("--ceiling goes with models, --measure and --normalize alone")
+    if by is not None and (ancestors or resamples is not None):
+        raise click.UsageError("--by goes without --resamples and --ancestors")
     given: dict[str, Any] = {"seed": seed, "normalize": normalize}
     if k is not None:
         given["k"] = k
@@ -139,7 +143,9 @@ def compare(
                     progress=progress,
                 )
             show(catalog, rows, written)
-            _tell_ceiling(rows.project("measure, label_space, lower, upper").fetchall())
+            _tell_ceiling(
+                rows.project("measure, label_space, normalization, lower, upper").fetchall()
+            )
         elif not every:
             with _watched() as progress:
                 rows = catalog.compare(
@@ -393,16 +399,16 @@ def _tell_means(catalog: Catalog, models: tuple[str, ...]) -> None:
         tell(f"mean cosine, and the limit -1/(C-1) of classes that are all equally unlike: {means}")
 
 
-def _tell_ceiling(rows: list[tuple[str, str, float | None, float | None]]) -> None:
-    for measure, space in dict.fromkeys(row[:2] for row in rows):
+def _tell_ceiling(rows: list[tuple[str, str, str, float | None, float | None]]) -> None:
+    for measure, space, way in dict.fromkeys(row[:3] for row in rows):
         known = [
             (low, high)
-            for name, of, low, high in rows
-            if (name, of) == (measure, space) and low is not None and high is not None
+            for *of, low, high in rows
+            if of == [measure, space, way] and low is not None and high is not None
         ]
         if known:
             low, high = (sum(each) / len(known) for each in zip(*known, strict=True))
             tell(
-                f"{measure}: the noise ceiling of {space} is {low:.4f} to {high:.4f}, over "
+                f"{measure}: the noise ceiling of {space}, {way}, is {low:.4f} to {high:.4f}, over "
                 f"{len(known)} models"
             )

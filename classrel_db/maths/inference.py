@@ -71,7 +71,7 @@ def judge(
             half = in_steps(lambda part: measure.resampled(pair, (1 + part) / 2), weights, step)
         interval = measure.interval(value, full, half)
     low, high = interval or (None, None)
-    return Judged(value, low, high, p, null_value, permuted, resampled if interval else 0)
+    return Judged(value, low, high, p, null_value, permuted, resampled)
 
 
 def work_of(measure: Measure, permuted: int, resampled: int) -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _CELL = 7  # characters of one number of a matrix, such as -.123, with the gap before it
+_NO_EDGE = 10_000  # characters a line, where a table's own width is asked for
 
 
 def pair_tables(rows: DuckDBPyRelation, file: TextIO) -> None:
@@ -31,7 +32,8 @@ def pair_tables(rows: DuckDBPyRelation, file: TextIO) -> None:
         shown = ["estimate", "95 % interval", "null", "p", *(["q"] if several else [])]
         # a narrow terminal loses what can be read elsewhere: no number is cut
         for dispensable in ("q", "null", "95 % interval"):
-            if least_width(_measures(some, shown), console) > console.width:
+            wide = console.options.update(width=_NO_EDGE)
+            if console.measure(_measures(some, shown), options=wide).maximum > console.width:
                 shown = [name for name in shown if name != dispensable]
         title = (
             f"{printable(a)} and {printable(b)}: {some[0]['n']:,} shared classes, "

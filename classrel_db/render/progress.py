@@ -99,8 +99,8 @@ class _Bars(IngestDisplay):
             "neighbors": "classes",
             "pairs": "pairs",
             "support": "resamples",
-            "compare": "permutations and resamples",
-            "classes": "permutations",
+            "compare": "draws",
+            "classes": "draws",
             "heads": "models",
             "models": "pairs",
         }

@@ -266,17 +266,17 @@ def test_judging_reports_every_step_and_finds_the_same_again(measure):
     pair = Pair(*map(Geometry, related(12)), 3)
     steps: list[int] = []
     first = judge(
-        measure, pair, permuted=60, resampled=70, seed=3, null_value=0.25, step=steps.append
+        measure, pair, permuted=60, resampled=170, seed=3, null_value=0.25, step=steps.append
     )
-    assert sum(steps) == work_of(measure, 60, 70)
-    assert sum(steps) == 60 + 70 * (2 if measure.over_pairs else 1)
-    assert max(steps) <= 50
-    assert (first.permutations, first.resamples, first.null_value) == (60, 70, 0.25)
+    assert sum(steps) == work_of(measure, 60, 170)
+    assert sum(steps) == 60 + 170 * (2 if measure.over_pairs else 1)
+    assert max(steps) <= 100
+    assert (first.permutations, first.resamples, first.null_value) == (60, 170, 0.25)
     assert first.estimate == measure.estimate(pair)
     assert measure.bounds[0] <= first.low <= first.estimate <= first.high <= measure.bounds[1]
     again = Pair(*map(Geometry, related(12)), 3)
-    assert judge(measure, again, permuted=60, resampled=70, seed=3, null_value=0.25) == first
-    other = judge(measure, again, permuted=60, resampled=70, seed=4, null_value=0.25)
+    assert judge(measure, again, permuted=60, resampled=170, seed=3, null_value=0.25) == first
+    other = judge(measure, again, permuted=60, resampled=170, seed=4, null_value=0.25)
     assert (other.low, other.high) != (first.low, first.high)
     given_before = judge(
         measure, pair, permuted=0, resampled=0, seed=3, null_value=None, estimate=0.125

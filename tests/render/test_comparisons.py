@@ -85,6 +85,10 @@ def test_a_terminal_is_never_written_beyond_its_edge(made_once, command, columns
     beyond = [line for line in lines if width(line) > columns and not line.startswith(told)]
     assert beyond == []
     assert not any("…" in line for line in lines if not line.startswith(told))  # no number is cut
+    if command == "compare":
+        (header, *_) = [line.split() for line in lines if "estimate" in line]
+        assert ("q" in header) == (columns == 80)
+        assert {"p", "estimate", "interval"} <= set(header)
     if command in {"spearman", "procrustes"}:
         assert sum(line.count("·") for line in lines) == len(MANY)
         numbers = re.findall(r"(?<!\S)-?\d?\.\d{3}(?!\S)", "\n".join(lines))

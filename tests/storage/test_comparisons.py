@@ -9,7 +9,7 @@ from agreeing import add, made
 
 import classrel_db
 from classrel_db.records import StoredComparison
-from classrel_db.storage import comparisons
+from classrel_db.storage import comparisons, read
 from classrel_db.storage.database import Database
 from classrel_db.storage.transaction import transaction
 
@@ -134,12 +134,12 @@ def test_the_map_takes_the_place_of_the_old_one_with_what_rests_on_it(database, 
     database.close()
     with database.writer() as connection, transaction(connection):
         comparisons.replace_concept_map(connection, [("c0", "d0"), ("c1", "d1")])
-    assert comparisons.concept_map(database.reader()) == {"d0": "c0", "d1": "c1"}
+    assert read.concept_map(database.reader()) == {"d0": "c0", "d1": "c1"}
     assert kept() == [ROW]
     database.close()
     with database.writer() as connection, transaction(connection):
         comparisons.replace_concept_map(connection, [])
-    assert comparisons.concept_map(database.reader()) == {}
+    assert read.concept_map(database.reader()) == {}
     assert kept() == [ROW]
 
 

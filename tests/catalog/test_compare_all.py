@@ -1,0 +1,497 @@
+"""`Catalog.compare_all`, what it keeps, groups of models, and the noise ceiling."""
+
+from __future__ import annotations
+
+import shutil
+
+import duckdb
+import numpy as np
+import pytest
+from agreeing import COLUMNS, MEASURES, add, agreement, aligned, dicts, made, normalized
+from oracle import cosine_matrix
+
+import classrel_db
+from classrel_db.catalog import comparing as comparing_module
+from classrel_db.errors import ArgumentError, UnknownModelError
+
+C = [f"c{i:02d}" for i in range(20)]
+NEAR = made("near", C[:12], dim=8, seed=1, noise=0.2)
+# between the two that are alike, in the order of the database
+STRANGE = made("strange", C[:12], seed=9, weight=np.random.default_rng(3).normal(size=(12, 6)))
+CLOSE = made("close", C[:12], dim=6, seed=2, noise=0.2)
+WIDE = made("wide", list(reversed(C[5:18])), dim=9, seed=4, noise=0.5)
+FEW = made("few", [*C[:3], "y0", "y1"], seed=5)
+CENTRED = made("centred", C[:12], dim=5, seed=6)
+HEADS = {head.name: head for head in (NEAR, STRANGE, CLOSE, WIDE, FEW, CENTRED)}
+COMPARABLE = {
+    frozenset(two)
+    for two in [
+        ("near", "strange"), ("near", "close"), ("near", "wide"), ("strange", "close"),
+        ("strange", "wide"), ("close", "wide"),
+    ]
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("all")
+    with classrel_db.open(folder / "all.duckdb") as catalog:
+        add(catalog, folder, NEAR, STRANGE, CLOSE, WIDE, FEW)
+        add(catalog, folder, CENTRED, normalize="center")
+        catalog.tag("near", family="tree")
+        catalog.tag("close", family="tree")
+        catalog.tag("strange", family="bush")
+        catalog.tag("wide", family="bush")
+    return folder / "all.duckdb"
+
+
+@pytest.fixture
+def path(made_once, tmp_path):
+    """Six small models: four can be compared with each other."""
+    return shutil.copy(made_once, tmp_path / "all.duckdb")
+
+
+@pytest.fixture
+def catalog(path):
+    with classrel_db.open(path) as opened:
+        yield opened
+
+
+def stored(path, what="SELECT * FROM comparisons ORDER BY ALL"):
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return connection.execute(what).fetchall()
+
+
+def pairs_of(rows):
+    return [frozenset((row["model_a"], row["model_b"])) for row in rows]
+
+
+@pytest.fixture
+def steps(catalog):
+    """Run compare_all and say how many pairs of models it computed."""
+
+    def of(*given, **options):
+        told = []
+        catalog.compare_all(*given, **options, progress=told.append)
+        return sum(1 for step in told if step.stage == "models")
+
+    return of
+
+
+# what is computed and kept
+
+
+def test_every_two_models_that_can_be_compared_are(catalog, path):
+    rows = catalog.compare_all()
+    assert rows.columns == COLUMNS
+    listed = dicts(rows)
+    assert set(pairs_of(listed)) == COMPARABLE
+    assert len(listed) == len(COMPARABLE)
+    for row in listed:
+        assert row["measure"] == "rsa-spearman"
+        assert (row["permutations"], row["resamples"], row["seed"]) == (0, 0, 0)
+        assert [row[c] for c in ("low", "high", "p_value", "q_value", "k")] == [None] * 5
+        A, B = aligned(HEADS[row["model_a"]], HEADS[row["model_b"]])
+        assert row["n"] == len(A) == (7 if "wide" in (row["model_a"], row["model_b"]) else 12)
+        assert row["estimate"] == pytest.approx(agreement("rsa-spearman", A, B), abs=1e-5)
+    catalog.close()
+    ids = dict(stored(path, "SELECT name, model_id FROM models"))
+    kept = stored(path, "SELECT model_a, model_b, estimate, n FROM comparisons")
+    found = {
+        (*sorted(ids[name] for name in pair), row["estimate"], row["n"])
+        for pair, row in zip(pairs_of(listed), listed, strict=True)
+    }
+    assert set(kept) == found
+    named = stored(path, "SELECT model_a, model_b, measure, estimate, normalization FROM agreement")
+    assert {(frozenset(row[:2]), *row[2:]) for row in named} == {
+        (
+            frozenset((row["model_a"], row["model_b"])),
+            row["measure"],
+            row["estimate"],
+            "standardize",
+        )
+        for row in listed
+    }
+
+
+@pytest.mark.parametrize("judged", [{}, {"permutations": 19, "resamples": 19, "seed": 5}])
+def test_the_numbers_are_those_of_compare_over_two_label_spaces_too(catalog, judged):
+    rows = dicts(catalog.compare_all(measures=MEASURES, **judged))
+    assert len(rows) == len(COMPARABLE) * len(MEASURES)
+    given = {"permutations": 0, "resamples": 0, **judged}
+    single = {
+        (pair, row["measure"]): row
+        for pair in COMPARABLE
+        for row in dicts(catalog.compare(*pair, **given))
+    }
+    for row, pair in zip(rows, pairs_of(rows), strict=True):
+        other = single[pair, row["measure"]]
+        for column in ("estimate", "low", "high", "p_value", "null_value"):
+            expected = other[column]
+            if expected is not None:
+                expected = pytest.approx(expected, abs=1e-9)
+            assert row[column] == expected, (row["measure"], pair, column)
+        for column in ("n", "k", "normalization", "permutations", "resamples", "seed"):
+            assert row[column] == other[column]
+
+
+def test_what_is_known_is_not_computed_again(catalog, path, steps, monkeypatch):
+    assert steps() == len(COMPARABLE)
+    catalog.close()
+    before = path.read_bytes()
+    for name in ("judge", "centered_products"):
+        monkeypatch.setattr(comparing_module, name, lambda *_, **__: pytest.fail("computed again"))
+    assert steps() == 0
+    assert len(catalog.compare_all().fetchall()) == len(COMPARABLE)
+    catalog.close()
+    assert path.read_bytes() == before
+
+
+def test_only_what_is_missing_is_computed(catalog, steps, tmp_path):
+    assert steps(["near", "close"]) == 1
+    assert steps(["near", "close", "wide"]) == 2
+    assert steps() == len(COMPARABLE) - 3
+    assert steps(measures=["rsa-spearman", "cka"]) == len(COMPARABLE)
+    more = made("more", C[:12], seed=11)
+    add(catalog, tmp_path, more)
+    assert steps(measures=["rsa-spearman", "cka"]) == 8
+
+
+def test_more_permutations_or_resamples_or_another_seed_are_computed_anew(catalog, steps):
+    both = ["near", "close"]
+    assert steps(both) == 1
+    assert steps(both, permutations=9) == 1
+    assert steps(both, permutations=9) == 0
+    assert steps(both, permutations=5) == 0  # nine are known
+    assert steps(both) == 0
+    (row,) = dicts(catalog.compare_all(both, permutations=5))
+    assert (row["permutations"], row["p_value"]) == (9, 0.1)
+    assert steps(both, permutations=9, seed=1) == 1
+    assert steps(both, permutations=9, resamples=9, seed=1) == 1
+    (row,) = dicts(catalog.compare_all(both, permutations=9, resamples=9, seed=1))
+    assert (row["permutations"], row["resamples"], row["seed"]) == (9, 9, 1)
+    assert row["low"] < row["high"]
+
+
+def test_each_k_is_kept_beside_the_others(catalog, steps, path):
+    three, four = ({"measures": "knn-jaccard", "k": k} for k in (3, 4))
+    assert steps(**three) == steps(**four) == len(COMPARABLE)
+    assert steps(**three) == steps(**four) == 0
+    assert {row["k"] for row in dicts(catalog.compare_all(**three))} == {3}
+    assert {row["k"] for row in dicts(catalog.compare_all(**four))} == {4}
+
+
+def test_nothing_that_is_not_defined_is_tried_again(catalog, steps, tmp_path):
+    flat = made("flat", C[:12], weight=np.diag(np.arange(1.0, 13.0)))
+    add(catalog, tmp_path, flat)
+    asked = {"models": ["near", "flat"], "normalize": "none"}
+    for more in ({}, {"permutations": 9}):
+        rows = dicts(catalog.compare_all(**asked, measures=["rsa-spearman", "rsa-kendall"], **more))
+        assert [row["estimate"] for row in rows] == [None, None]
+        assert [row["p_value"] for row in rows] == [None, None]
+    assert steps(**asked, measures=["rsa-spearman", "rsa-kendall"], permutations=99) == 0
+
+
+def test_another_normalisation_stands_beside_the_stored_one(catalog, path):
+    plain = catalog.compare_all().fetchall()
+    before = stored(path)
+    rows = dicts(catalog.compare_all(normalize="center"))
+    assert {row["normalization"] for row in rows} == {"center"}
+    assert len(rows) == 10  # the centred model too
+    expected = agreement("rsa-spearman", *aligned(NEAR, CENTRED, "center"))
+    (found,) = [
+        r["estimate"] for r in rows if set(pairs_of([r])) == {frozenset(("near", "centred"))}
+    ]
+    assert found == pytest.approx(expected, abs=1e-5)
+    catalog.close()
+    assert set(before) < set(stored(path))
+    assert catalog.compare_all().fetchall() == plain
+    assert len(stored(path)) == len(before) + 10
+
+
+@pytest.mark.parametrize("measures", [["cka", "rbo"], ["procrustes"]])
+def test_alike_models_stand_side_by_side(catalog, measures):
+    """Of procrustes, a distance, the small values are alike."""
+    rows = dicts(catalog.compare_all(["near", "strange", "close"], measures=measures))
+    order = list(dict.fromkeys(row[side] for row in rows for side in ("model_a", "model_b")))
+    first, second, third = order
+    assert second != "strange"
+    assert [(row["measure"], row["model_a"], row["model_b"]) for row in rows] == [
+        (measure, *pair)
+        for measure in measures
+        for pair in ((first, second), (first, third), (second, third))
+    ]
+
+
+def test_one_model_has_nothing_to_be_compared_with(catalog):
+    assert catalog.compare_all("near").fetchall() == []
+    assert catalog.compare_all(["near", "near"]).fetchall() == []
+
+
+# models that go, or change
+
+
+def test_the_rows_of_a_removed_model_go(catalog, path):
+    catalog.compare_all(measures=["rsa-spearman", "cka"])
+    catalog.remove("wide")
+    rows = dicts(catalog.compare_all(measures=["rsa-spearman", "cka"]))
+    assert set(pairs_of(rows)) == {pair for pair in COMPARABLE if "wide" not in pair}
+    catalog.close()
+    assert len(stored(path)) == 6
+    assert stored(path, "SELECT model FROM tagged_models ORDER BY ALL") == [
+        ("close",), ("near",), ("strange",),
+    ]  # fmt: skip
+
+
+def test_the_rows_of_a_replaced_model_go_and_its_tags_stay(catalog, path, tmp_path, steps):
+    old = dicts(catalog.compare_all())
+    changed = made("wide", WIDE.concepts, dim=4, seed=40)
+    add(catalog, tmp_path, changed, replace=True)
+    catalog.close()
+    assert len(stored(path)) == 3
+    assert ("wide", "family", "bush") in stored(path, "FROM tagged_models")
+    assert steps() == 3
+    rows = dicts(catalog.compare_all())
+    assert len(rows) == len(old)
+    new = {pair: row["estimate"] for pair, row in zip(pairs_of(rows), rows, strict=True)}
+    expected = agreement("rsa-spearman", *aligned(changed, NEAR))
+    assert new[frozenset(("wide", "near"))] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_model_removed_while_it_is_compared_leaves_no_row(catalog, path):
+    def remove_wide(step):
+        if step.stage == "models" and step.done == step.total:
+            with classrel_db.open(path) as other:
+                other.remove("wide")
+
+    catalog.compare_all(measures="cka", progress=lambda step: (catalog.close(), remove_wide(step)))
+    catalog.close()
+    assert len(stored(path)) == 3
+    assert len(stored(path, "FROM agreement")) == 3
+
+
+# interruptions
+
+
+@pytest.mark.parametrize("measure", ["cka", "rsa-spearman"])
+def test_an_interruption_keeps_what_is_finished(catalog, path, steps, measure):
+    def stop(step):
+        if step.stage == "models" and step.done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        catalog.compare_all(measures=measure, progress=stop)
+    assert all(row[2] for row in catalog.check().fetchall())
+    catalog.close()
+    kept = stored(path)
+    assert len(kept) == 4
+    assert steps(measures=measure) == 2
+    catalog.close()
+    assert set(kept) < set(stored(path))
+    assert len(stored(path)) == 6
+
+
+def test_an_error_keeps_what_is_finished_too(catalog, path):
+    def stop(step):
+        if step.stage == "models" and step.done == 2:
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        catalog.compare_all(measures="cka", progress=stop)
+    catalog.close()
+    assert len(stored(path)) == 2
+
+
+def test_what_is_finished_is_kept_now_and_then(catalog, path, monkeypatch):
+    monkeypatch.setattr(comparing_module, "_FLUSH_SECONDS", 0.0)
+    seen = []
+
+    def look(step):
+        if step.stage == "models":
+            catalog.close()
+            seen.append(len(stored(path)))
+
+    catalog.compare_all(measures="cka", progress=look)
+    assert seen == [0, 1, 2, 3, 4, 5]
+
+
+# what is refused
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"measures": "ckaa"}, 'did you mean "cka"'),
+        ({"permutations": -1}, "permutations is -1"),
+        ({"resamples": 1.5}, "resamples is 1.5"),
+        ({"seed": -3}, "seed is -3"),
+        ({"normalize": "z"}, "accepted: standardize"),
+        ({"k": 6, "measures": "knn-jaccard"}, "share 7 classes.*from 1 to 5"),
+        ({"ancestors": True}, "by concept and by the map alone"),
+        ({"models": []}, "no model is named"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_and_nothing_is_kept(catalog, path, given, said):
+    with pytest.raises(ArgumentError, match=said):
+        catalog.compare_all(**given)
+    catalog.close()
+    assert stored(path) == []
+
+
+def test_an_unknown_model_is_refused(catalog):
+    with pytest.raises(UnknownModelError, match='did you mean "near"'):
+        catalog.compare_all(["nearr", "close"])
+
+
+# groups
+
+
+def test_groups_are_held_against_each_other_by_hand(catalog):
+    rows = catalog.group_agreement("family")
+    assert rows.columns == [
+        "measure", "part", "group_a", "group_b", "pairs", "mean", "p_value", "permutations", "seed",
+    ]  # fmt: skip
+    estimate = {
+        frozenset((row["model_a"], row["model_b"])): row["estimate"]
+        for row in dicts(catalog.compare_all())
+    }
+
+    def mean(*pairs):
+        return np.mean([estimate[frozenset(pair)] for pair in pairs])
+
+    tree, bush = [("near", "close")], [("strange", "wide")]
+    across = [(a, b) for a in ("near", "close") for b in ("strange", "wide")]
+    differences = []
+    for group in (("near", "close"), ("near", "strange"), ("near", "wide")):
+        rest = tuple({"near", "close", "strange", "wide"} - set(group))
+        mixed = [(a, b) for a in group for b in rest]
+        differences.append(mean(group, rest) - mean(*mixed))
+    p = np.mean([each >= differences[0] - 1e-9 for each in differences])
+    expected = [
+        ("within", None, None, 2, mean(*tree, *bush), None, None, None),
+        ("between", None, None, 4, mean(*across), None, None, None),
+        ("difference", None, None, 6, differences[0], p, 6, 0),
+        ("groups", "bush", "bush", 1, mean(*bush), None, None, None),
+        ("groups", "bush", "tree", 4, mean(*across), None, None, None),
+        ("groups", "tree", "tree", 1, mean(*tree), None, None, None),
+    ]
+    for row, (*words, average, chance, tried, seed) in zip(rows.fetchall(), expected, strict=True):
+        assert row[:5] == ("rsa-spearman", *words)
+        assert row[5] == pytest.approx(average)
+        assert row[6] == (None if chance is None else pytest.approx(chance))
+        assert row[7:] == (tried, seed)
+
+
+def test_groups_by_a_distance_keep_its_sign_and_are_tested_for_small_ones(catalog):
+    four = ["near", "close", "strange", "wide"]
+    rows = {
+        row["part"]: row for row in dicts(catalog.group_agreement("family", measure="procrustes"))
+    }
+    distance = {
+        frozenset((row["model_a"], row["model_b"])): row["estimate"]
+        for row in dicts(catalog.compare_all(four, measures="procrustes"))
+    }
+
+    def difference(group):
+        rest = [name for name in four if name not in group]
+        within = [distance[frozenset(group)], distance[frozenset(rest)]]
+        between = [distance[frozenset((a, b))] for a in group for b in rest]
+        return np.mean(within) - np.mean(between), np.mean(within)
+
+    tried = [difference(("near", other)) for other in four[1:]]
+    assert rows["within"]["mean"] == pytest.approx(tried[0][1])
+    assert rows["difference"]["mean"] == pytest.approx(tried[0][0])
+    p = np.mean([each <= tried[0][0] + 1e-9 for each, _ in tried])
+    assert rows["difference"]["p_value"] == pytest.approx(p)
+    assert p != pytest.approx(np.mean([each >= tried[0][0] - 1e-9 for each, _ in tried]))
+
+
+def test_groups_by_a_column_of_the_models(catalog):
+    rows = dicts(catalog.group_agreement("dim", ["near", "close", "strange", "wide"]))
+    named = {
+        (row["group_a"], row["group_b"]): row["pairs"] for row in rows if row["part"] == "groups"
+    }
+    assert named[("6", "6")] == 1  # close and strange
+    assert named[("6", "8")] == 2
+    # pairs of models that cannot be compared count nowhere
+    rows = dicts(catalog.group_agreement("normalization", normalize="center"))
+    assert {row["part"]: row["pairs"] for row in rows[:3]} == {
+        "within": 6, "between": 4, "difference": 10,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("by", "models", "said"),
+    [
+        ("famly", None, 'no column or tag "famly"; did you mean "family".*label_space'),
+        ("source", None, 'source makes only "npz"|groups need two values'),
+        ("family", ["near", "close"], 'makes only "tree" of 2 models; groups need two values'),
+        ("family", ["few", "centred"], "makes no group of 0 models"),
+        ("family", ["near", "strange"], "no two of one group"),
+        (
+            "normalization",
+            ["near", "close", "centred"],
+            "no two of one group, or no two of different",
+        ),
+    ],
+)
+def test_groups_that_are_none_are_refused(catalog, by, models, said):
+    with pytest.raises(ArgumentError, match=said):
+        catalog.group_agreement(by, models)
+
+
+@pytest.mark.parametrize("permutations", [0, -5, 2.5])
+def test_groupings_are_one_or_more(catalog, permutations):
+    with pytest.raises(ArgumentError, match="permutations is"):
+        catalog.group_agreement("family", permutations=permutations)
+
+
+# the noise ceiling
+
+
+def test_the_noise_ceiling_by_hand(catalog):
+    both = ["rsa-pearson", "rsa-spearman"]
+    rows = catalog.noise_ceiling("near", "close", "strange", measures=both)
+    assert rows.columns == [
+        "measure", "label_space", "normalization", "model", "models", "n", "lower", "upper",
+    ]  # fmt: skip
+    # models of other label spaces, and those that are normalised in another way, have no part in it
+    assert catalog.noise_ceiling(
+        "near", "wide", "close", "centred", "strange", measures=both
+    ).fetchall() == (rows.fetchall())
+    from scipy.stats import rankdata
+
+    above = np.triu_indices(12, 1)
+    for measure, of in (("rsa-pearson", lambda x: x), ("rsa-spearman", rankdata)):
+        Z = []
+        for head in (NEAR, CLOSE, STRANGE):
+            x = of(cosine_matrix(normalized(head.weight))[above])
+            Z.append((x - x.mean()) / x.std())
+        found = {row["model"]: row for row in dicts(rows) if row["measure"] == measure}
+        assert list(found) == ["near", "close", "strange"]
+        assert {row["label_space"] for row in found.values()} == {"near"}
+        for i, row in enumerate(found.values()):
+            others = np.mean([z for j, z in enumerate(Z) if j != i], axis=0)
+            assert (row["models"], row["n"]) == (3, 12)
+            assert row["lower"] == pytest.approx(np.corrcoef(Z[i], others)[0, 1], abs=1e-5)
+            assert row["upper"] == pytest.approx(np.corrcoef(Z[i], sum(Z))[0, 1], abs=1e-5)
+            assert row["lower"] < row["upper"]
+
+
+@pytest.mark.parametrize(
+    ("models", "measures", "said"),
+    [
+        (
+            ("near", "close"),
+            "rsa-spearman",
+            "2 models, and no three of one label space.*leaves one out",
+        ),
+        (("near", "close", "strange"), "cka", 'no noise ceiling for "cka".*rsa-spearman'),
+        (("near", "close", "wide"), "rsa-spearman", "3 models, and no three of one label space"),
+        (("near", "close", "centred"), "rsa-spearman", "no three of .* normalised alike"),
+        (("near", "close", "strange"), "rsa", "no measure"),
+    ],
+)
+def test_a_ceiling_over_what_has_none_is_refused(catalog, models, measures, said):
+    with pytest.raises(ArgumentError, match=said):
+        catalog.noise_ceiling(*models, measures=measures)
