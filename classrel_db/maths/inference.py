@@ -62,7 +62,9 @@ def judge(
         orders = permutations(pair.n, permuted, seed)
         itself = np.arange(pair.n, dtype=np.int32)[None]
         (observed,) = measure.permuted(pair, itself)
-        p = p_value(in_steps(lambda part: measure.permuted(pair, part), orders, step), observed)
+        enough = observed - 1e-4 * abs(observed)  # far more than rounding can account for
+        found = in_steps(lambda part: measure.permuted(pair, part, enough), orders, step)
+        p = p_value(found, observed)
     if resampled:
         weights = bootstrap_weights(pair.n, resampled, seed)
         full = in_steps(lambda part: measure.resampled(pair, part), weights, step)

@@ -16,12 +16,12 @@ from classrel_db.maths.geometry import Geometry, Pair
 from classrel_db.maths.inference import in_steps, judge
 from classrel_db.maths.measures import MEASURES
 from classrel_db.maths.resample import (
+    PermutedProducts,
     at_least,
     bootstrap_weights,
     in_threads,
     p_value,
     permutations,
-    permuted_products,
 )
 
 from .naive import NAIVE, grams, related
@@ -103,7 +103,7 @@ def test_permuted_products_are_the_naive_sums(monkeypatch, n, cores):
         sum(X[a, b] * Y[order[a], order[b]] for a, b in itertools.combinations(range(n), 2))
         for order in orders.tolist()
     ]
-    np.testing.assert_allclose(permuted_products(X, Y, orders), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(PermutedProducts(X, Y).of(orders), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("n", [200, 201, 203])
@@ -115,15 +115,36 @@ def test_permuted_products_of_many_classes_are_good_to_single_precision(n):
     scale = np.linalg.norm(X[above]) * np.linalg.norm(Y[above])
     precision = 1e-6 if n > 200 else 1e-14
     np.testing.assert_allclose(
-        permuted_products(X, Y, orders), expected, rtol=0, atol=precision * scale
+        PermutedProducts(X, Y).of(orders), expected, rtol=0, atol=precision * scale
     )
 
 
 def test_permuted_products_leave_the_matrices_as_they_were():
     X, Y = (each + each.T for each in np.random.default_rng(0).normal(size=(2, 6, 6)))
     before = X.copy(), Y.copy()
-    permuted_products(X, Y, permutations(6, 3, 0))
+    PermutedProducts(X, Y).of(permutations(6, 3, 0))
     np.testing.assert_array_equal((X, Y), before)
+
+
+@pytest.mark.parametrize("n", [7, 60, 230])
+@pytest.mark.parametrize("alike", [0.0, 0.3, 0.9])
+def test_a_sum_below_what_is_enough_is_known_to_be(n, alike):
+    """And one that is not comes out as it is, however soon the rest may be left out."""
+    random = np.random.default_rng(n)
+    X, noise = (each + each.T for each in random.normal(size=(2, n, n)))
+    Y = alike * X + (1 - alike) * noise
+    above = np.triu_indices(n, 1)
+    orders = np.concatenate([permutations(n, 40, 0), np.arange(n, dtype=np.int32)[None]])
+    products = PermutedProducts(X, Y)
+    plain = products.of(orders)
+    scale = np.linalg.norm(X[above]) * np.linalg.norm(Y[above])
+    for enough in (*np.quantile(plain, [0.1, 0.5, 0.9, 1.0]), 0.5 * scale):
+        found = products.of(orders, float(enough))
+        reached = plain >= enough
+        assert (found[~reached] < enough + 1e-6 * scale).all()
+        assert (found[~reached] >= plain[~reached] - 1e-6 * scale).all()
+        np.testing.assert_allclose(found[reached], plain[reached], rtol=0, atol=1e-9 * scale)
+    assert (products.of(orders, 2 * scale) > plain + 1e-3 * scale).any()
 
 
 def literally_permuted(name: str, A: np.ndarray, B: np.ndarray, orders: np.ndarray) -> np.ndarray:

@@ -39,10 +39,13 @@ class Measure:
         """The measure; NaN where it is not defined, as for a head whose cosines are all equal."""
         raise NotImplementedError
 
-    def permuted(self, pair: Pair, orders: NDArray[np.int32]) -> NDArray[np.float64]:
+    def permuted(
+        self, pair: Pair, orders: NDArray[np.int32], enough: float = -np.inf
+    ) -> NDArray[np.float64]:
         """What rises with agreement, for each order (B×n) of the second head's classes (B,).
 
-        Any rising function of the measure will do: only the place of the observed order counts.
+        Any rising function of the measure will do: only the place of the observed order counts. What
+        is sure to stay below ``enough`` may come out as any number below it.
         """
         raise NotImplementedError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classrel_db.maths.measures.base import Measure, ratio
-from classrel_db.maths.resample import permuted_products
+from classrel_db.maths.resample import PermutedProducts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,11 +29,16 @@ class CKA(Measure):
         (value,) = self.resampled(pair, np.ones((1, pair.n)))
         return float(min(value, 1.0)) if np.isfinite(value) else float("nan")
 
-    def permuted(self, pair: Pair, orders: NDArray[np.int32]) -> NDArray[np.float64]:
+    def permuted(
+        self,
+        pair: Pair,
+        orders: NDArray[np.int32],
+        enough: float = -np.inf,  # noqa: ARG002
+    ) -> NDArray[np.float64]:
         K, L = self._matrices(pair)
         n = pair.n
         k, l = K.sum(axis=1), L.sum(axis=1)  # noqa: E741
-        products = 2 * permuted_products(K, L, orders)
+        products = 2 * pair.once((self.name, "permuted"), lambda: PermutedProducts(K, L)).of(orders)
         if not self.debiased:
             products += _permuted_dot(np.diagonal(K), np.diagonal(L), orders)
         return products - (2 / (n - 2 if self.debiased else n)) * _permuted_dot(k, l, orders)

@@ -9,7 +9,7 @@ import numpy as np
 
 from classrel_db.maths.geometry import LEVELS, square
 from classrel_db.maths.measures.base import Measure, ratio
-from classrel_db.maths.resample import in_threads, permuted_products
+from classrel_db.maths.resample import PermutedProducts, in_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,11 +51,13 @@ class Correlation(Measure):
     def estimate(self, pair: Pair) -> float:
         return correlation(self.values(pair.a), self.values(pair.b), centered=self.centered)
 
-    def permuted(self, pair: Pair, orders: NDArray[np.int32]) -> NDArray[np.float64]:
+    def permuted(
+        self, pair: Pair, orders: NDArray[np.int32], enough: float = -np.inf
+    ) -> NDArray[np.float64]:
         # lengths and means are the same in every order: the products of what is centred decide. Of
         # dissimilarities, all near 1, single precision would leave too little
-        X, Y = pair.once((self.name, "permuted"), lambda: self._centered(pair))
-        return permuted_products(X, Y, orders)
+        products = pair.once((self.name, "permuted"), lambda: self._centered(pair))
+        return products.of(orders, enough)
 
     def resampled(self, pair: Pair, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         X, Y, XY, XX, YY = pair.once((self.name, "products"), lambda: self._products(pair))
@@ -78,10 +80,10 @@ class Correlation(Measure):
     def exact_null(self, n: int, k: int) -> float | None:  # noqa: ARG002
         return 0.0 if self.centered else None
 
-    def _centered(self, pair: Pair) -> list[NDArray[np.float64]]:
+    def _centered(self, pair: Pair) -> PermutedProducts:
         heads = (pair.a, pair.b)
         values = (np.nan_to_num(scores(self.values(head), centered=True)) for head in heads)
-        return [square(each, pair.n, diagonal=0.0) for each in values]
+        return PermutedProducts(*(square(each, pair.n, diagonal=0.0) for each in values))
 
     def _products(self, pair: Pair) -> tuple[NDArray[np.float64], ...]:
         X, Y = self._matrix(pair.a), self._matrix(pair.b)
@@ -127,7 +129,12 @@ class Kendall(Measure):
         free = [size - float((c * (c - 1) // 2).sum()) for c in map(_counts, (x, y))]
         return float(kendalltau(x, y).statistic * np.sqrt(free[0] * free[1]) / size)
 
-    def permuted(self, pair: Pair, orders: NDArray[np.int32]) -> NDArray[np.float64]:
+    def permuted(
+        self,
+        pair: Pair,
+        orders: NDArray[np.int32],
+        enough: float = -np.inf,  # noqa: ARG002
+    ) -> NDArray[np.float64]:
         n = pair.n
         first = np.triu(pair.a.levels + 1, 1) * LEVELS  # below the diagonal: row 0, thrown away
         second = pair.b.levels

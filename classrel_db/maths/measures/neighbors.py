@@ -36,7 +36,12 @@ class OfNeighbors(Measure):
         """Of each class (row) what each other adds to what is shared and to all there is (n×n)."""
         raise NotImplementedError
 
-    def permuted(self, pair: Pair, orders: NDArray[np.int32]) -> NDArray[np.float64]:
+    def permuted(
+        self,
+        pair: Pair,
+        orders: NDArray[np.int32],
+        enough: float = -np.inf,  # noqa: ARG002
+    ) -> NDArray[np.float64]:
         def work(part: NDArray[np.int32]) -> list[float]:
             return [float(self.of_classes(pair, order).mean()) for order in part]
 

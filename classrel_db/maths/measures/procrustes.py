@@ -26,7 +26,12 @@ class Procrustes(Measure):
         product = _triangular(A).T @ _triangular(B)
         return _angle(np.linalg.svd(product, compute_uv=False).sum())
 
-    def permuted(self, pair: Pair, orders: NDArray[np.int32]) -> NDArray[np.float64]:
+    def permuted(
+        self,
+        pair: Pair,
+        orders: NDArray[np.int32],
+        enough: float = -np.inf,  # noqa: ARG002
+    ) -> NDArray[np.float64]:
         A, B = shape(pair.a), shape(pair.b)
         if A is None or B is None:
             return np.full(len(orders), np.nan)
