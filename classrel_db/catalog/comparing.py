@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from classrel_db.records import Normalization, Progress, StoredModel
 
 DEFAULT_K = 25
-_CHUNK = 8_192  # pairs of classes at a time, of many models
+_CHUNK = 2_048  # pairs of classes at a time, of many models
 _FLUSH_SECONDS = 2.0  # between two commits of finished comparisons
 
 
@@ -222,10 +222,10 @@ class Comparing:
         made = 0
 
         def flush() -> None:
-            nonlocal ready, flushed
+            nonlocal ready
             if ready:
                 keep(ready)
-            ready, flushed = [], time.monotonic()
+            ready = []
 
         try:
             for measure in settings.measures:
@@ -240,6 +240,8 @@ class Comparing:
                         missing.append((a, b, self._closer(have, wanted)))
                 every = len(missing)
                 for number, found in enumerate(self._measured(measure, missing), 1):
+                    if not ready:
+                        flushed = time.monotonic()
                     ready.append(found)
                     made += 1
                     self._tell(Step(measure.name, "models", number, every))
@@ -312,18 +314,25 @@ class Comparing:
         from concurrent.futures import ThreadPoolExecutor
 
         n = len(indices[models[0]])
+        # the order of the classes does not matter as long as it is that of all: as they are stored
+        one_space = len({model.concepts_sha256 for model in models}) == 1
         # cosines and ranks are float32 as they are; a dissimilarity would be rounded
         kind = np.float32 if measure.centered else np.float64
         values = np.empty((len(models), n * (n - 1) // 2), dtype=kind)
 
-        def fill(number: int, rows: NDArray[np.float32]) -> None:
-            values[number] = measure.values(Geometry(rows))
+        def fill(number: int, read: NDArray[np.float32]) -> None:
+            cosines = read if one_space else Geometry(read).pairs
+            values[number] = measure.of_cosines(cosines)
 
         with ThreadPoolExecutor(2) as pool:
             waiting = []
             for number, model in enumerate(models):
-                rows = self.heads.rows(model)[indices[model]]
-                waiting.append(pool.submit(fill, number, rows))
+                read = (
+                    self.heads.cosines(model)
+                    if one_space
+                    else self.heads.rows(model)[indices[model]]
+                )
+                waiting.append(pool.submit(fill, number, read))
                 if number >= 2:
                     waiting[number - 2].result()  # no more heads in memory than are worked on
                 self._tell(Step(measure.name, "heads", number + 1, len(models)))

@@ -55,6 +55,14 @@ class Heads:
             )
         return again.rows
 
+    def cosines(self, model: StoredModel) -> NDArray[np.float32]:
+        """The cosines of all pairs a < b of classes (C(C-1)/2,), by a and then b."""
+        if self.normalization(model) == model.normalization:
+            stored = arrays.pair_cosines(self._reader(), model)
+            if stored is not None:
+                return stored
+        return Geometry(self.rows(model)).pairs
+
     def geometry(self, model: StoredModel, indices: NDArray[np.int64]) -> Geometry:
         """These classes of a model as points."""
         key = (model.model_id, indices.tobytes())

@@ -128,5 +128,6 @@ def as_cosine(product: NDArray[np.float64]) -> NDArray[np.float32]:
     """A product of unit vectors as a cosine in [-1, 1], the same however it was computed."""
     # To a grid of 2^-40, far above the rounding of the product: what should be 0 is 0, and is the
     # same 0 however the product was computed. Rounding may also carry parallel rows past 1.
-    snapped = (product + _GRID) - _GRID
+    snapped = product + _GRID
+    snapped -= _GRID
     return np.clip(snapped, -1.0, 1.0, out=snapped).astype(np.float32)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from classrel_db.storage import read
-from classrel_db.storage.arrow import column, texts
+from classrel_db.storage.arrow import column, numbers, text_lists, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
     from numpy.typing import NDArray
@@ -33,6 +33,24 @@ def rows(connection: DuckDBPyConnection, model: StoredModel) -> NDArray[np.float
         )
     matrix: NDArray[np.float32] = values.reshape(len(vectors), -1)
     return matrix
+
+
+def pair_cosines(connection: DuckDBPyConnection, model: StoredModel) -> NDArray[np.float32] | None:
+    """The stored cosines of every pair a < b (C(C-1)/2,), by a and then b; None where not all are stored."""
+    every = model.n_classes * (model.n_classes - 1) // 2
+    if model.n_pairs != every:
+        return None
+    table = connection.sql(
+        "SELECT cosine FROM pairs WHERE model_id = $id ORDER BY a, b",
+        params={"id": model.model_id},
+    ).to_arrow_table()
+    found: NDArray[np.float32] = np.concatenate(
+        [
+            np.frombuffer(part.buffers()[1], np.float32)[: len(part)]
+            for part in table.column(0).chunks
+        ]
+    )
+    return found if len(found) == every else None
 
 
 def center(connection: DuckDBPyConnection, model_id: int) -> NDArray[np.float64] | None:
@@ -148,11 +166,10 @@ def with_shares(
     shares: Mapping[str, Sequence[float | None]],
 ) -> DuckDBPyRelation:
     """The same rows with a DOUBLE column more for each of ``shares``."""
-    import pyarrow as pa
 
     table = rows.to_arrow_table()
     for name, values in shares.items():
-        table = table.append_column(name, pa.array(values, pa.float64()))
+        table = table.append_column(name, numbers(values, "float64"))
     return connection.from_arrow(table)
 
 
@@ -170,15 +187,15 @@ def table(columns: Mapping[str, tuple[str, Sequence[Any]]]) -> DuckDBPyRelation:
     import duckdb
     import pyarrow as pa
 
-    types = {
-        "VARCHAR": pa.string(),
-        "VARCHAR[]": pa.list_(pa.string()),
-        "BOOLEAN": pa.bool_(),
-        "INTEGER": pa.int32(),
-        "BIGINT": pa.int64(),
-        "DOUBLE": pa.float64(),
+    made: dict[str, Callable[[Sequence[Any]], Any]] = {
+        "VARCHAR": texts,
+        "VARCHAR[]": text_lists,
+        "BOOLEAN": lambda values: numbers(values, "bool"),
+        "INTEGER": lambda values: numbers(values, "int32"),
+        "BIGINT": lambda values: numbers(values, "int64"),
+        "DOUBLE": lambda values: numbers(values, "float64"),
     }
-    arrays = [pa.array(values, types[kind]) for kind, values in columns.values()]
+    arrays = [made[kind](values) for kind, values in columns.values()]
     return duckdb.connect().from_arrow(pa.Table.from_arrays(arrays, names=list(columns)))
 
 
@@ -196,7 +213,7 @@ def findings(connection: DuckDBPyConnection, found: Sequence[Finding]) -> DuckDB
     columns = {
         "model": texts([finding.model for finding in found]),
         "check": texts([finding.check for finding in found]),
-        "ok": pa.array([finding.ok for finding in found], pa.bool_()),
+        "ok": numbers([finding.ok for finding in found], "bool"),
         "detail": texts([finding.detail for finding in found]),
     }
     return connection.from_arrow(pa.Table.from_arrays(list(columns.values()), names=list(columns)))

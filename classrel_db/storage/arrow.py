@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Sized
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -26,11 +26,51 @@ def column(values: NDArray[np.generic]) -> pa.Array:
     return pa.Array.from_buffers(kind, len(contiguous), [None, pa.py_buffer(contiguous)])
 
 
-def texts(values: Sequence[str]) -> pa.Array:
-    """Strings as UTF-8."""
+def numbers(values: Sequence[float | bool | None], kind: str) -> pa.Array:
+    """Numbers of one numpy type from Python's own, or ``bool``; None is NULL."""
     import pyarrow as pa
 
-    encoded = [value.encode("utf-8") for value in values]
-    offsets = np.concatenate([[0], np.cumsum([len(e) for e in encoded])]).astype(np.int32)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    known = np.asarray([value is not None for value in values], dtype=bool)
+    filled = np.asarray([0 if value is None else value for value in values], dtype=kind)
+    if kind == "bool":
+        return pa.Array.from_buffers(pa.bool_(), len(filled), [_bits(known), _bits(filled)])
+    data = pa.py_buffer(np.ascontiguousarray(filled))
+    return pa.Array.from_buffers(
+        pa.from_numpy_dtype(filled.dtype), len(filled), [_bits(known), data]
+    )
+
+
+def texts(values: Sequence[str | None]) -> pa.Array:
+    """Strings as UTF-8; None is NULL."""
+    import pyarrow as pa
+
+    known = np.asarray([value is not None for value in values], dtype=bool)
+    encoded = [(value or "").encode("utf-8") for value in values]
+    buffers = [_bits(known), _offsets(encoded), pa.py_buffer(b"".join(encoded))]
     return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
+
+
+def text_lists(values: Sequence[Sequence[str]]) -> pa.Array:
+    """Lists of strings."""
+    import pyarrow as pa
+
+    members = texts([text for each in values for text in each])
+    return pa.Array.from_buffers(
+        pa.list_(pa.string()), len(values), [None, _offsets(values)], children=[members]
+    )
+
+
+def _offsets(parts: Sequence[Sized]) -> pa.Buffer:
+    """Where each part begins and the last one ends."""
+    import pyarrow as pa
+
+    return pa.py_buffer(
+        np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int32)
+    )
+
+
+def _bits(flags: NDArray[np.bool_]) -> pa.Buffer | None:
+    """Booleans as Arrow packs them."""
+    import pyarrow as pa
+
+    return pa.py_buffer(np.packbits(flags, bitorder="little"))

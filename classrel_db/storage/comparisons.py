@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from classrel_db.records import StoredComparison
@@ -105,7 +105,16 @@ def store_comparisons(connection: DuckDBPyConnection, found: Sequence[StoredComp
     """
     import pyarrow as pa
 
-    incoming = pa.Table.from_pylist([asdict(each) for each in found])  # noqa: F841
+    from classrel_db.storage.arrow import numbers, texts
+
+    kinds = {"model_a": "int32", "model_b": "int32", "k": "int32", "n": "int32", "seed": "int64"}
+    kinds |= {"permutations": "int32", "resamples": "int32"}
+    columns = {}
+    for name in (field.name for field in fields(StoredComparison)):
+        values = [getattr(each, name) for each in found]
+        worded = name in {"measure", "normalization"}
+        columns[name] = texts(values) if worded else numbers(values, kinds.get(name, "float64"))
+    incoming = pa.Table.from_arrays(list(columns.values()), names=list(columns))  # noqa: F841
     connection.execute("CREATE TEMP TABLE found AS FROM comparisons LIMIT 0")
     # DuckDB finds the local variable by its name
     connection.execute(f"INSERT INTO found SELECT {_COLUMNS} FROM incoming")  # noqa: S608

@@ -87,7 +87,18 @@ CREATE OR REPLACE VIEW agreement AS
 SELECT
     a.name AS model_a,
     b.name AS model_b,
-    c.* EXCLUDE (model_a, model_b)
+    c.measure,
+    c.n,
+    c.estimate,
+    c.low,
+    c.high,
+    c.p_value,
+    c.null_value,
+    c.normalization,
+    c.k,
+    c.permutations,
+    c.resamples,
+    c.seed
 FROM comparisons AS c
 JOIN models AS a ON a.model_id = c.model_a
 JOIN models AS b ON b.model_id = c.model_b;

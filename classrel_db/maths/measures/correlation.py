@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from classrel_db.maths.geometry import LEVELS, square
+from classrel_db.maths.geometry import LEVELS, mean_ranks, square
 from classrel_db.maths.measures.base import Measure, ratio
 from classrel_db.maths.resample import PermutedProducts, in_threads
 
@@ -46,7 +46,11 @@ class Correlation(Measure):
 
     def values(self, head: Geometry) -> NDArray[np.floating]:
         """What is correlated (N,)."""
-        return head.pairs
+        return self.of_cosines(head.pairs)
+
+    def of_cosines(self, pairs: NDArray[np.float32]) -> NDArray[np.floating]:
+        """The same from the cosines of the pairs."""
+        return pairs
 
     def estimate(self, pair: Pair) -> float:
         return correlation(self.values(pair.a), self.values(pair.b), centered=self.centered)
@@ -99,8 +103,8 @@ class SecondOrderCosine(Correlation):
 
     centered: ClassVar[bool] = False
 
-    def values(self, head: Geometry) -> NDArray[np.floating]:
-        return 1 - head.pairs.astype(np.float64)
+    def of_cosines(self, pairs: NDArray[np.float32]) -> NDArray[np.floating]:
+        return 1 - pairs.astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,10 @@ class Spearman(Correlation):
     """The correlation of the pairs' ranks, which a resample ranks anew."""
 
     def values(self, head: Geometry) -> NDArray[np.floating]:
-        return head.ranks
+        return head.ranks  # which may have been computed
+
+    def of_cosines(self, pairs: NDArray[np.float32]) -> NDArray[np.floating]:
+        return mean_ranks(pairs)
 
     def resampled(self, pair: Pair, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         return _rank_statistics(pair, weights)[0]
