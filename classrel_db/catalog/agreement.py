@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
+import time
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classrel_db.catalog.arguments import require_count, require_one_of
 from classrel_db.catalog.opened import Opened
-from classrel_db.errors import ArgumentError
+from classrel_db.errors import ArgumentError, LockedDatabaseError
 from classrel_db.records import DEFAULT_PERMUTATIONS, NORMALIZATIONS
 from classrel_db.spelling import did_you_mean, quoted
 from classrel_db.storage import comparisons
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from classrel_db.catalog.comparing import Comparing
     from classrel_db.records import Normalization, Progress, StoredComparison, StoredModel
+
+
+_PATIENCE = 20  # half seconds that finished comparisons wait for a file that another process holds
 
 
 class Agreement(Opened):
@@ -89,7 +93,7 @@ class Agreement(Opened):
         """Every two of ``models``, or of all, kept in the table ``comparisons``; only what is missing
         is computed.
 
-        Columns as of :meth:`compare`; rows in an order in which alike models stand together. Pairs of
+        Columns as of :meth:`compare`; rows by measure and in the order of ingest. Pairs of
         models in unlike normalisations or with fewer than 4 shared classes are left out.
         ``permutations`` and ``resamples`` are 0 by default, for they take seconds a pair. What is
         finished when an interruption comes is kept. Raises as :meth:`compare`.
@@ -107,11 +111,19 @@ class Agreement(Opened):
 
         def keep(found: Sequence[StoredComparison]) -> None:
             self.close()
-            with self._database.writer() as connection, transaction(connection):
-                comparisons.store_comparisons(connection, found)
+            # nothing to keep yet: this says at once, and not after minutes, that another has the file
+            for patience in range(_PATIENCE if found else 0, -1, -1):
+                try:
+                    with self._database.writer() as connection, transaction(connection):
+                        comparisons.store_comparisons(connection, found)
+                    break
+                except LockedDatabaseError:
+                    if not patience:
+                        raise
+                    time.sleep(0.5)
 
         comparing.all_pairs(chosen, stored, keep)
-        return self._rows(self._stored(chosen, comparing), chosen, sort=True)
+        return self._rows(self._stored(chosen, comparing), chosen)
 
     def group_agreement(
         self,
@@ -349,9 +361,15 @@ class Agreement(Opened):
         """What the database holds of these models, of the measures and settings that were asked for."""
         keys = comparing.keys(chosen)
         found = comparisons.stored_comparisons(self._database.reader())
+        asked = [measure.name for measure in comparing.measures]
+
+        def order(each: StoredComparison) -> tuple[int, int, int]:
+            place = asked.index(each.measure) if each.measure in asked else len(asked)
+            return place, each.model_a, each.model_b
+
         return [
             (each.model_a, each.model_b, each)
-            for each in sorted(found, key=lambda each: (each.model_a, each.model_b))
+            for each in sorted(found, key=order)
             if comparing.key(each) in keys
         ]
 
@@ -359,14 +377,12 @@ class Agreement(Opened):
         self,
         found: Sequence[tuple[int, int, StoredComparison]],
         models: Sequence[StoredModel],
-        *,
-        sort: bool = False,
     ) -> DuckDBPyRelation:
         from classrel_db.catalog.grouping import comparison_columns
         from classrel_db.storage import arrays
 
         names = {model.model_id: model.name for model in models}
-        return arrays.table(comparison_columns(found, names, sort=sort))
+        return arrays.table(comparison_columns(found, names))
 
     def _groups(self, by: str, models: Sequence[StoredModel]) -> dict[int, str]:
         """The group of each model that has one."""

@@ -129,24 +129,29 @@ class Comparing:
         couples = [tuple(sorted(two, key=_by_id)) for two in combinations(models, 2)]
         for a, b in couples:
             neighbors_among(settings.k, len(self.shared(a, b)), a, b)
-        every = sum(
-            work_of(m, settings.permutations_of(m), settings.resamples) for m in settings.measures
-        )
         found = []
         for a, b in couples:
-            label = f"{a.name}, {b.name}"
-            self._tell(Step(label, "compare", 0, every))
             pair = self.pair(a, b)
-            done = 0
             for measure in settings.measures:
-
-                def step(more: int, label: str = label) -> None:
-                    nonlocal done
-                    done += more
-                    self._tell(Step(label, "compare", done, every))
-
+                step = self._steps(measure, [settings])
                 found.append(self._judged(measure, a, b, pair, step, settings))
         return found
+
+    def _steps(self, measure: Measure, asked: Sequence[Settings]) -> Callable[[int], None]:
+        """What is called with the number of draws done since the last time, over all that is asked."""
+        every = sum(
+            work_of(measure, each.permutations_of(measure), each.resamples) for each in asked
+        )
+        done = 0
+
+        def step(more: int) -> None:
+            nonlocal done
+            done += more
+            self._tell(Step(measure.name, "compare", done, every))
+
+        if every:
+            step(0)
+        return step
 
     def _judged(
         self,
@@ -212,8 +217,8 @@ class Comparing:
     ) -> int:
         """Compare every two of these models that can be, as far as it is not ``stored`` already.
 
-        ``keep`` is given what is finished, now and then, and before an interruption goes on. Returns
-        the number of comparisons made.
+        ``keep`` is given nothing before the first is computed, what is finished now and then, and the
+        rest before an interruption goes on. Returns the number of comparisons made.
         """
         settings = self._settings
         known = {self.key(each): each for each in stored}
@@ -239,6 +244,8 @@ class Comparing:
                     if not self._suffices(have, wanted):
                         missing.append((a, b, self._closer(have, wanted)))
                 every = len(missing)
+                if missing and not made:
+                    keep([])
                 for number, found in enumerate(self._measured(measure, missing), 1):
                     if not ready:
                         flushed = time.monotonic()
@@ -263,13 +270,14 @@ class Comparing:
         estimates: Iterable[float | None] = [None] * len(missing)
         if isinstance(measure, Correlation) and missing:
             estimates = self._correlations(measure, [(a, b) for a, b, _ in missing])
+        step = self._steps(measure, [settings for _, _, settings in missing])
         for (a, b, settings), estimate in zip(missing, estimates, strict=True):
             simple = not settings.permutations_of(measure) and not settings.resamples
             if simple and estimate is not None:
                 yield self._plain(measure, a, b, estimate)
             else:
                 pair = self.pair(a, b)
-                yield self._judged(measure, a, b, pair, lambda _done: None, settings, estimate)
+                yield self._judged(measure, a, b, pair, step, settings, estimate)
 
     def _plain(
         self, measure: Measure, a: StoredModel, b: StoredModel, estimate: float
@@ -386,7 +394,7 @@ class Comparing:
 
     def _closer(self, have: StoredComparison | None, wanted: StoredComparison) -> Settings:
         """What is asked, and no less than what is stored: neither p nor interval is lost."""
-        if have is None or have.seed != wanted.seed:
+        if have is None:
             return self._settings
         return replaced(
             self._settings,

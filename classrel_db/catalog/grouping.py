@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classrel_db.errors import ArgumentError
-from classrel_db.maths.groups import by_similarity, group_difference, noise_ceiling
+from classrel_db.maths.groups import group_difference, noise_ceiling
 from classrel_db.maths.measures import MEASURES
 from classrel_db.maths.measures.correlation import Correlation
 from classrel_db.spelling import quoted
@@ -24,21 +24,10 @@ if TYPE_CHECKING:
 
 
 def comparison_columns(
-    found: Sequence[tuple[int, int, StoredComparison]], names: Mapping[int, str], *, sort: bool
+    found: Sequence[tuple[int, int, StoredComparison]], names: Mapping[int, str]
 ) -> Columns:
-    """The columns of ``compare``, of comparisons with the two models in the order to be shown.
-
-    ``sort`` puts models that are alike by the first measure beside each other.
-    """
-    measures = list(dict.fromkeys(each.measure for _, _, each in found))
+    """The columns of ``compare``, of comparisons with the two models in the order to be shown."""
     rows = list(found)
-    if sort and rows:
-        first = [each for _, _, each in rows if each.measure == measures[0]]
-        place = {model: number for number, model in enumerate(_order(first, list(names)))}
-        swapped = [(a, b, each) if place[a] < place[b] else (b, a, each) for a, b, each in rows]
-        rows = sorted(
-            swapped, key=lambda row: (measures.index(row[2].measure), place[row[0]], place[row[1]])
-        )
     adjusted = _adjusted([each for _, _, each in rows])
     comparisons = [each for _, _, each in rows]
     return {
@@ -168,18 +157,6 @@ def ceiling(comparing: Comparing, models: Sequence[StoredModel]) -> DuckDBPyRela
     return arrays.table(
         {name: (kind, columns[name]) for name, kind in zip(columns, kinds, strict=True)}
     )
-
-
-def _order(found: Sequence[StoredComparison], models: Sequence[int]) -> list[int]:
-    """The models, alike ones beside each other."""
-    place = {model: number for number, model in enumerate(models)}
-    distance = np.full((len(models), len(models)), np.nan)
-    for each in found:
-        if each.estimate is not None:
-            far = each.estimate if MEASURES[each.measure].at_self == 0 else 1 - each.estimate
-            i, j = place[each.model_a], place[each.model_b]
-            distance[i, j] = distance[j, i] = far
-    return [models[number] for number in by_similarity(distance)]
 
 
 def _adjusted(found: Sequence[StoredComparison]) -> list[float | None]:

@@ -14,11 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from duckdb import DuckDBPyRelation
+
     from classrel_db.catalog import Catalog
     from classrel_db.records import Progress
 
 _permutations = click.option(
-    "--permutations", type=int, metavar="N", help="Permutations of the classes behind each p."
+    "--permutations",
+    type=int,
+    metavar="N",
+    help="Permutations of the classes behind each p.  [default: 999]",
 )
 _seed = click.option(
     "--seed", type=int, default=0, show_default=True, help="What everything random is drawn with."
@@ -59,7 +64,8 @@ def _matching(command: Callable[..., None]) -> Callable[..., None]:
     "--permutations",
     type=int,
     metavar="N",
-    help="Permutations of the classes behind each p.  [default: 999, 99 for procrustes; 0 with --all]",
+    help="Permutations of the classes behind each p.  [default: 999, 99 for procrustes; 0 with --all]; with "
+    "--by, groupings of the models.  [default: 9999, or all where there are few]",
 )
 @click.option(
     "--resamples",
@@ -116,6 +122,8 @@ def compare(
       classrel compare --explain --measure cka-debiased
     """
     if explain:
+        if written["format"] is not None or written["output"] is not None:
+            raise click.UsageError("--explain is text; send it to a file with >")
         from classrel_db.render.comparisons import explanation
 
         click.echo(explanation(measures or None), nl=False)
@@ -159,7 +167,8 @@ def compare(
                 )
             show(catalog, rows, written, "comparisons.pair_tables")
             tell(_drawn_with(seed, rows.project("measure, permutations, resamples").fetchall()))
-            _tell_means(catalog, models)
+            if normalize is None or set(catalog.normalizations(models).values()) == {normalize}:
+                _tell_means(catalog, models)
         else:
             _compare_all(
                 catalog, models, measures, permutations, resamples, ancestors, by, given, written
@@ -205,6 +214,7 @@ def _compare_all(
         raise
     if by is not None:
         show(catalog, rows, written)
+        _tell_groups(rows)
         return
     show(catalog, rows, written, "comparisons.matrices")
     count = len(catalog.normalizations(models or None))
@@ -269,7 +279,10 @@ def disagree(
                 progress=progress,
             )
         show(catalog, rows, written, "comparisons.disagreement")
-        tell(f"seed {seed}, {drawn:,} permutations of the classes")
+        tell(
+            f"seed {seed}, {drawn:,} permutations of the classes; a small p says that the two profiles still "
+            "have something in common"
+        )
 
 
 @click.command()
@@ -381,9 +394,15 @@ def _drawn_with(seed: int, rows: list[tuple[str, int, int]]) -> str:
         if 0 < permutations < permuted
     }
     also = f" ({', '.join(sorted(fewer))})" if fewer else ""
+    test = (
+        "; p: is there more agreement than if the classes of these two heads were matched at random? null: "
+        "what random heads of their shapes would give"
+        if permuted
+        else ""
+    )
     return (
-        f"seed {seed}; {permuted:,} permutations{also} and {resampled:,} resamples of the classes; "
-        "p is one-sided"
+        f"seed {seed}; {permuted:,} permutations{also} and {resampled:,} bootstrap resamples of the "
+        f"classes{test}"
     )
 
 
@@ -396,7 +415,22 @@ def _tell_means(catalog: Catalog, models: tuple[str, ...]) -> None:
         if mean is not None
     )
     if means:
-        tell(f"mean cosine, and the limit -1/(C-1) of classes that are all equally unlike: {means}")
+        tell(
+            f"mean cosine of all classes, and its limit -1/(C-1) where all are equally unlike: {means}"
+        )
+
+
+def _tell_groups(rows: DuckDBPyRelation) -> None:
+    (tried,) = next(
+        (each,)
+        for part, each in rows.project("part, permutations").fetchall()
+        if part == "difference"
+    )
+    tell(
+        "p is one-sided: do models of one group agree more than models of two? Of "
+        f"{tried:,} groupings; models without the key are left out"
+        + (f"; with so few, p is at least {1 / tried:.2f}" if tried < 20 else "")
+    )
 
 
 def _tell_ceiling(rows: list[tuple[str, str, str, float | None, float | None]]) -> None:
@@ -410,5 +444,5 @@ def _tell_ceiling(rows: list[tuple[str, str, str, float | None, float | None]]) 
             low, high = (sum(each) / len(known) for each in zip(*known, strict=True))
             tell(
                 f"{measure}: the noise ceiling of {space}, {way}, is {low:.4f} to {high:.4f}, over "
-                f"{len(known)} models"
+                f"{len(known)} models: lower, with the mean of the others; upper, with the mean of all"
             )

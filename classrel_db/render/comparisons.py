@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+_MOST_PAIRS = 60  # of models whose intervals a table lists
 _CELL = 7  # characters of one number of a matrix, such as -.123, with the gap before it
 _NO_EDGE = 10_000  # characters a line, where a table's own width is asked for
 
@@ -58,10 +59,12 @@ def _measures(rows: Sequence[dict[str, Any]], shown: Sequence[str]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         near = f" (k={row['k']})" if row["k"] is not None else ""
+        digits = 6 if row["measure"] == "second-order-cosine" else 4  # all of its values are near 1
+        low, high = (_number(row[end], digits) for end in ("low", "high"))
         cells = {
-            "estimate": _four(row["estimate"]) or "–",
-            "95 % interval": "" if row["low"] is None else f"{row['low']:.4f} to {row['high']:.4f}",
-            "null": _four(row["null_value"]),
+            "estimate": _number(row["estimate"], digits) or "–",
+            "95 % interval": f"{low} to {high}" if low else "",
+            "null": _number(row["null_value"], digits),
             "p": probability(row["p_value"]),
             "q": probability(row["q_value"]),
         }
@@ -70,7 +73,10 @@ def _measures(rows: Sequence[dict[str, Any]], shown: Sequence[str]) -> Table:
 
 
 def matrices(rows: DuckDBPyRelation, file: TextIO) -> None:
-    """The answer of ``compare --all``: for each measure the models against each other."""
+    """The answer of ``compare --all``: for each measure the models against each other.
+
+    Alike models stand beside each other. Where intervals or p were asked for, the pairs follow.
+    """
     from classrel_db.maths.measures import MEASURES
 
     console = console_for(file)
@@ -80,15 +86,60 @@ def matrices(rows: DuckDBPyRelation, file: TextIO) -> None:
         sign = -1 if MEASURES[measure].at_self == 0 else 1  # of distances, the small ones are alike
         values = {(row["model_a"], row["model_b"]): row["estimate"] for row in some}
         values |= {(b, a): value for (a, b), value in values.items()}
-        models = list(dict.fromkeys(row[side] for row in some for side in ("model_a", "model_b")))
         shared = sorted({row["n"] for row in some})
         classes = f"{shared[0]:,}" + (f" to {shared[-1]:,}" if len(shared) > 1 else "")
+        models = _sorted_models(values, sign)
         title = f"{measure} of {len(models)} models, {classes} shared classes"
         for table in _matrix(models, values, sign, console):
             print_table(table, console, Text(title))
             title = f"{measure}, more models"
+        nulls = sorted({row["null_value"] for row in some if row["null_value"] is not None})
+        ends = [f"{null:.4f}" for null in (nulls[0], nulls[-1])] if nulls else []
+        null = f"; null {' to '.join(dict.fromkeys(ends))}" if ends else ""
+        console.print(Text(f"{MEASURES[measure].reading}{null}", style="dim"))
+        judged = [row for row in some if row["low"] is not None or row["p_value"] is not None]
+        if judged and len(judged) <= _MOST_PAIRS:
+            print_table(_pairs(judged), console)
+        elif judged:
+            note = f"{len(judged):,} intervals and p-values: --format csv, or the view agreement, has them"
+            console.print(Text(note, style="dim"))
     if not listed:
         console.print(Text("no two models can be compared", style="dim"))
+
+
+def _pairs(rows: Sequence[dict[str, Any]]) -> Table:
+    """The interval and p of every two models."""
+    table = new_table()
+    for name in ("model", "model"):
+        table.add_column(name, overflow="fold", min_width=8)
+    for name in ("estimate", "95 % interval", "p", "q"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        interval = "" if row["low"] is None else f"{row['low']:.4f} to {row['high']:.4f}"
+        table.add_row(
+            Text(printable(row["model_a"])),
+            Text(printable(row["model_b"])),
+            _four(row["estimate"]) or "–",
+            interval,
+            probability(row["p_value"]),
+            probability(row["q_value"]),
+        )
+    return table
+
+
+def _sorted_models(values: dict[tuple[str, str], float | None], sign: int) -> list[str]:
+    """The models of a symmetric matrix, alike ones beside each other."""
+    import numpy as np
+
+    from classrel_db.maths.groups import by_similarity
+
+    models = list(dict.fromkeys(model for pair in values for model in pair))
+    place = {model: number for number, model in enumerate(models)}
+    distance = np.full((len(models), len(models)), np.nan)
+    for (a, b), value in values.items():
+        if value is not None:
+            distance[place[a], place[b]] = 1 - sign * value
+    return [models[number] for number in by_similarity(distance)]
 
 
 def disagreement(rows: DuckDBPyRelation, file: TextIO) -> None:
@@ -156,7 +207,7 @@ def counterparts(rows: DuckDBPyRelation, file: TextIO) -> None:
         f"{first['anchors']:,} anchors{own}. Left out of them, a shared class finds its twin first in "
         f"{first['accuracy']:.1%} of cases, among the first five in {first['accuracy_5']:.1%}"
     )
-    console.print(Text(trust, style="dim"), soft_wrap=True)
+    console.print(Text(trust, style="dim"))
 
 
 def explanation(names: Sequence[str] | None) -> str:
@@ -222,7 +273,11 @@ def _matrix_cell(
 
 
 def _four(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    return _number(value, 4)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def _dicts(rows: DuckDBPyRelation) -> list[dict[str, Any]]:

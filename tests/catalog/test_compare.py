@@ -204,10 +204,15 @@ def test_progress_is_told_up_to_the_end(small):
         "alpha", "beta", measures=["rsa-pearson", "rbo"], permutations=60, resamples=70,
         progress=steps.append,
     )  # fmt: skip
-    assert {(step.model, step.stage) for step in steps} == {("alpha, beta", "compare")}
-    assert [step.done for step in steps] == sorted(step.done for step in steps)
-    assert steps[0].done == 0
-    assert steps[-1].done == steps[-1].total
+    assert {(step.model, step.stage) for step in steps} == {
+        ("rsa-pearson", "compare"),
+        ("rbo", "compare"),
+    }
+    for measure in ("rsa-pearson", "rbo"):
+        told = [step for step in steps if step.model == measure]
+        assert [step.done for step in told] == sorted(step.done for step in told)
+        assert told[0].done == 0
+        assert told[-1].done == told[-1].total == 60 + 2 * 70
 
 
 def test_a_comparison_writes_nothing(small, path):
