@@ -123,7 +123,7 @@ SELECT
     CASE
         WHEN g.n > 1
         -- rounding may bring the difference below 0
-        THEN sqrt(greatest(0, g.squares - g.weight * g.z ** 2) / (g.weight - g.squared_weight / g.weight))
+        THEN sqrt(greatest(0, g.squares - g.weight * g.z ** 2) / nullif(g.weight - g.squared_weight / g.weight, 0))
     END AS sd,
     g.low,
     g.high,

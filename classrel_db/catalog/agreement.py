@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from classrel_db.records import Normalization, Progress, StoredComparison, StoredModel
 
 
+_MOST_DRAWS = 100_000  # permutations or resamples: all of them are in memory at once
 _PATIENCE = 20  # half seconds that finished comparisons wait for a file that another process holds
 
 
@@ -109,13 +110,14 @@ class Agreement(Opened):
         )
         stored = comparisons.stored_comparisons(self._database.reader())
 
-        def keep(found: Sequence[StoredComparison]) -> None:
+        def keep(found: Sequence[StoredComparison], patient: bool) -> None:
             self.close()
-            # nothing to keep yet: this says at once, and not after minutes, that another has the file
-            for patience in range(_PATIENCE if found else 0, -1, -1):
+            for patience in range(_PATIENCE if patient else 0, -1, -1):
                 try:
                     with self._database.writer() as connection, transaction(connection):
-                        comparisons.store_comparisons(connection, found)
+                        comparisons.store_comparisons(
+                            connection, found, comparing.alignment.read_as
+                        )
                     break
                 except LockedDatabaseError:
                     if not patience:
@@ -147,7 +149,7 @@ class Agreement(Opened):
         """
         from classrel_db.catalog.grouping import grouped
 
-        require_count("permutations", permutations, 1, None)
+        require_count("permutations", permutations, 1, _MOST_DRAWS)
         chosen = self._known_now().lookup.models(models)
         groups = self._groups(by, chosen)
         members = [model for model in chosen if model.model_id in groups]
@@ -342,8 +344,8 @@ class Agreement(Opened):
         if k is not None:
             require_count("k", k, 1, None)
         if permutations is not None:
-            require_count("permutations", permutations, 0, None)
-        require_count("resamples", resamples, 0, None)
+            require_count("permutations", permutations, 0, _MOST_DRAWS)
+        require_count("resamples", resamples, 0, _MOST_DRAWS)
         require_count("seed", seed, 0, 2**63 - 1)
         if normalize is not None:
             require_one_of("normalize", normalize, NORMALIZATIONS)

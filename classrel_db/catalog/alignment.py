@@ -41,8 +41,8 @@ class Alignment:
 
     def __init__(self, connection: DuckDBPyConnection, *, ancestors: bool = False) -> None:
         self._connection = connection
-        read_as = read.concept_map(connection)
-        self._partners = read_as | {concept: other for other, concept in read_as.items()}
+        self.read_as = read.concept_map(connection)
+        self._partners = self.read_as | {c: other for other, c in self.read_as.items()}
         self._ancestors = ancestors
         self._places: dict[str, dict[str, int]] = {}
         self._shared: dict[tuple[str, str], Shared] = {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classrel_db.catalog.arguments import require_count
+from classrel_db.errors import ArgumentError
 from classrel_db.maths import cosines_to, unit
 from classrel_db.maths.profiles import profile_agreement, twin_places
 from classrel_db.records import Step
@@ -41,9 +42,8 @@ def disagreement(
     """The ``k`` classes whose profiles agree least, all where None, the least alike first."""
     from scipy.stats import false_discovery_control
 
-    first, second = sorted((a, b), key=lambda model: model.model_id)
-    pair = comparing.pair(first, second)
-    shared = comparing.shared(first, second)
+    pair = comparing.pair(a, b)
+    shared = comparing.shared(a, b)
     n = len(shared)
     wanted = (
         min(20, n)
@@ -69,9 +69,9 @@ def disagreement(
     if known.any():
         q[known] = false_discovery_control(p[known])
     order = np.lexsort((np.arange(n), np.where(np.isfinite(found), found, np.inf)))[:wanted]
-    labels = [label for label, _ in read.labels_at(connection, first.model_id, shared.a.tolist())]
-    concepts = read.labels_at(connection, first.model_id, shared.a.tolist())
-    before, after = (pair.a, pair.b) if first is a else (pair.b, pair.a)
+    concepts = read.labels_at(connection, a.model_id, shared.a.tolist())
+    labels = [label for label, _ in concepts]
+    before, after = (pair.a, pair.b) if comparing.is_first(a, b) else (pair.b, pair.a)
 
     def names(classes: list[int]) -> list[str]:
         return [labels[each] for each in classes]
@@ -144,8 +144,16 @@ def counterparts(
     own = np.flatnonzero(shared.a == focal.index)
     kept = np.setdiff1d(np.arange(n), own)
     query = cosines_to(unit_a[focal.index][None], anchors_a[kept])
-    space = unit(anchored[:, kept])
-    found, similar = _nearest(space, unit(query), wanted)
+    # what is orthogonal to every anchor has no place among them
+    if not query.any():
+        raise ArgumentError(
+            f"{focal.label} of {a.name} is orthogonal to all {len(kept):,} anchors, and so has no place "
+            "among them"
+        )
+    placed = np.flatnonzero(anchored[:, kept].any(axis=1))
+    space = unit(anchored[placed][:, kept])
+    among, similar = _nearest(space, unit(query), min(wanted, len(placed)))
+    found = placed[among]
     named = read.labels_at(connection, b.model_id, found.tolist())
     twin = int(shared.b[own[0]]) if len(own) else None
     size = len(found)

@@ -12,8 +12,8 @@ import numpy as np
 
 from classrel_db.catalog.alignment import Alignment, require_shared
 from classrel_db.catalog.heads import Heads, require_memory
-from classrel_db.errors import ArgumentError
-from classrel_db.maths.geometry import LEAST_CLASSES, Geometry, Pair
+from classrel_db.errors import ArgumentError, LockedDatabaseError
+from classrel_db.maths.geometry import LEAST_CLASSES, Geometry, Pair, is_constant
 from classrel_db.maths.inference import judge, null_values, work_of
 from classrel_db.maths.measures import MEASURES
 from classrel_db.maths.measures.correlation import Correlation
@@ -96,7 +96,7 @@ class Comparing:
     ) -> None:
         self._settings = settings
         self._tell = tell
-        self._nulls: dict[tuple[object, ...], dict[str, float]] = {}
+        self._nulls: dict[tuple[object, ...], dict[str, float | None]] = {}
         self.heads = Heads(reader, settings.normalization)
         self.alignment = Alignment(reader(), ancestors=ancestors)
 
@@ -116,12 +116,18 @@ class Comparing:
 
     def pair(self, a: StoredModel, b: StoredModel) -> Pair:
         """Two models on the classes that they share."""
+        # which head is permuted goes by what is in it: no p depends on the order of ingest
+        a, b = sorted((a, b), key=_by_content)
         shared = self.shared(a, b)
         return Pair(
             self.heads.geometry(a, shared.a),
             self.heads.geometry(b, shared.b),
             neighbors_among(self._settings.k, len(shared), a, b),
         )
+
+    def is_first(self, model: StoredModel, other: StoredModel) -> bool:
+        """Whether ``model`` is the first head of the :meth:`pair` of the two."""
+        return _by_content(model) <= _by_content(other)
 
     def named(self, models: Sequence[StoredModel]) -> list[StoredComparison]:
         """Every measure of every two of these models, which must be comparable."""
@@ -198,7 +204,7 @@ class Comparing:
         n: int,
         k: int,
         model: StoredModel,
-    ) -> float:
+    ) -> float | None:
         """What the measure is for heads of these shapes with nothing in common; computed once."""
         normalization = self.heads.normalization(model)
         lower, upper = sorted((first, second))
@@ -213,12 +219,13 @@ class Comparing:
         self,
         models: Sequence[StoredModel],
         stored: Sequence[StoredComparison],
-        keep: Callable[[Sequence[StoredComparison]], None],
+        keep: Callable[[Sequence[StoredComparison], bool], None],
     ) -> int:
         """Compare every two of these models that can be, as far as it is not ``stored`` already.
 
-        ``keep`` is given nothing before the first is computed, what is finished now and then, and the
-        rest before an interruption goes on. Returns the number of comparisons made.
+        ``keep`` is given nothing before the first is computed, to see whether it can; what is finished
+        now and then; and the rest before an interruption goes on, and whether to wait for a file that
+        another process holds. Returns the number of comparisons made.
         """
         settings = self._settings
         known = {self.key(each): each for each in stored}
@@ -226,11 +233,16 @@ class Comparing:
         flushed = time.monotonic()
         made = 0
 
-        def flush() -> None:
-            nonlocal ready
-            if ready:
-                keep(ready)
-            ready = []
+        def flush(*, last: bool) -> None:
+            nonlocal ready, flushed
+            flushed = time.monotonic()
+            try:
+                if ready:
+                    keep(ready, last)
+                ready = []
+            except LockedDatabaseError:
+                if last:
+                    raise
 
         try:
             for measure in settings.measures:
@@ -245,7 +257,7 @@ class Comparing:
                         missing.append((a, b, self._closer(have, wanted)))
                 every = len(missing)
                 if missing and not made:
-                    keep([])
+                    keep([], False)
                 for number, found in enumerate(self._measured(measure, missing), 1):
                     if not ready:
                         flushed = time.monotonic()
@@ -253,9 +265,9 @@ class Comparing:
                     made += 1
                     self._tell(Step(measure.name, "models", number, every))
                     if time.monotonic() - flushed > _FLUSH_SECONDS:
-                        flush()
+                        flush(last=False)
         finally:
-            flush()
+            flush(last=True)
         return made
 
     def comparable(self, a: StoredModel, b: StoredModel) -> bool:
@@ -330,7 +342,8 @@ class Comparing:
 
         def fill(number: int, read: NDArray[np.float32]) -> None:
             cosines = read if one_space else Geometry(read).pairs
-            values[number] = measure.of_cosines(cosines)
+            undefined = measure.centered and is_constant(cosines)
+            values[number] = np.nan if undefined else measure.of_cosines(cosines)
 
         with ThreadPoolExecutor(2) as pool:
             waiting = []
@@ -422,10 +435,13 @@ def centered_products(values: NDArray[np.floating], *, centered: bool) -> NDArra
         part = values[:, start : start + _CHUNK] - means[:, None]
         products += part @ part.T
     squares = np.diagonal(products)
-    largest = np.maximum(np.abs(values).max(axis=1).astype(np.float64) ** 2, 1.0) * values.shape[1]
-    lengths = np.sqrt(np.where(squares > 1e-14 * largest, squares, np.nan))
+    lengths = np.sqrt(np.where(squares > 0, squares, np.nan))
     scaled: NDArray[np.float64] = products / lengths[:, None] / lengths[None, :]
     return scaled
+
+
+def _by_content(model: StoredModel) -> tuple[str, str]:
+    return model.rows_sha256, model.name
 
 
 def _by_id(model: StoredModel) -> int:

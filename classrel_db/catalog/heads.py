@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from classrel_db import maths
-from classrel_db.errors import ArgumentError
+from classrel_db.errors import ArgumentError, UnknownModelError
 from classrel_db.maths.geometry import Geometry
 from classrel_db.storage import arrays
 
@@ -40,7 +40,13 @@ class Heads:
     def rows(self, model: StoredModel) -> NDArray[np.float32]:
         """The rows of all classes (C×D)."""
         connection = self._reader()
-        rows = arrays.rows(connection, model)
+        try:
+            rows = arrays.rows(connection, model)
+        except ValueError as error:
+            raise UnknownModelError(
+                f"the rows of {model.name} are not there as they were: it was removed or replaced in the "
+                "meantime; run this again, or see `classrel check`"
+            ) from error
         wanted = self.normalization(model)
         if wanted == model.normalization:
             return rows

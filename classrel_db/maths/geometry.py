@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 LEAST_CLASSES = 4  # three have three pairs, which any two heads can agree on; debiased CKA has n-3
 LEVELS = 256  # into which a joint histogram of two heads' cosines is divided
+_ROUNDING = 1e-7  # of a float32 cosine
 _EXACT_RANKS = 2**23  # up to which float32 holds every half
 
 
@@ -106,12 +107,22 @@ class Pair:
     def n(self) -> int:
         return self.a.n
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether the cosines of one of the heads are all equal."""
+        return any(is_constant(head.pairs) for head in (self.a, self.b))
+
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """What ``compute`` gives, computed at the first call with this key."""
         if key not in self._kept:
             self._kept[key] = compute()
         found: T = self._kept[key]
         return found
+
+
+def is_constant(cosines: NDArray[np.floating]) -> bool:
+    """Whether cosines differ by rounding alone: there is then nothing to correlate or to rank."""
+    return bool(np.ptp(cosines) <= _ROUNDING)
 
 
 def nearest_first(cosine: NDArray[np.float32]) -> NDArray[np.int32]:

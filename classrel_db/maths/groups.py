@@ -109,10 +109,21 @@ def noise_ceiling(
     of them as can be (Nili et al. 2014, PLoS Computational Biology 10:e1003553).
     """
     Z = np.stack([scores(each, centered=centered) for each in values])
-    total = Z.sum(axis=0)
-    upper = Z @ total / np.sqrt(total @ total)
-    lower = np.asarray([row @ (total - row) / np.linalg.norm(total - row) for row in Z])
+    lower, upper = (np.full(len(Z), np.nan) for _ in range(2))
+    defined = np.flatnonzero(
+        np.isfinite(Z).all(axis=1)
+    )  # a head without differences has no part in it
+    if len(defined) > 2:
+        total = Z[defined].sum(axis=0)
+        for model in defined:
+            upper[model] = _cosine(Z[model], total)
+            lower[model] = _cosine(Z[model], total - Z[model])
     return lower, upper
+
+
+def _cosine(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    lengths = float(np.linalg.norm(x) * np.linalg.norm(y))
+    return float(x @ y) / lengths if lengths > 0 else float("nan")
 
 
 def by_similarity(matrix: NDArray[np.floating]) -> list[int]:

@@ -88,7 +88,7 @@ def null_values(
     k: int,
     normalization: Normalization,
     seed: int,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """What each measure is expected to be for two heads that have nothing in common.
 
     Where the expectation over random matchings of the classes has a formula, that; else the mean over
@@ -96,7 +96,7 @@ def null_values(
     classes are shared. Those of one normalisation also have the common null of all heads: cosines
     about -1/(C-1) or 0.
     """
-    found: dict[str, float] = {}
+    found: dict[str, float | None] = {}
     simulated = []
     for measure in measures:
         exact = measure.exact_null(n, k)
@@ -115,7 +115,11 @@ def null_values(
         )
         for measure in simulated:
             drawn[measure.name].append(measure.estimate(Pair(first, second, k)))
-    return found | {name: float(np.mean(values)) for name, values in drawn.items()}
+    for name, values in drawn.items():
+        # a random head of two dimensions may have all its rows in one line
+        known = [value for value in values if math.isfinite(value)]
+        found[name] = float(np.mean(known)) if known else None
+    return found
 
 
 def in_steps(

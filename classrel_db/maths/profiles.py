@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classrel_db.maths.geometry import mean_ranks
+from classrel_db.maths.geometry import is_constant, mean_ranks
+from classrel_db.maths.normalize import row_blocks
 from classrel_db.maths.resample import at_least, in_threads, permutations
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def _ranked_profiles(cosine: NDArray[np.float32]) -> NDArray[np.float64]:
     ranks: NDArray[np.float64] = np.stack([mean_ranks(row) for row in others]).astype(np.float64)
     ranks -= ranks.mean(axis=1, keepdims=True)
     lengths = np.sqrt(np.einsum("ij,ij->i", ranks, ranks))[:, None]
+    lengths[[is_constant(row) for row in others]] = 0
     return np.where(lengths > 0, ranks / np.where(lengths > 0, lengths, 1.0), np.nan)
 
 
@@ -71,11 +73,17 @@ def twin_places(
     2023, ICLR); places (n,) are from 1, the twin found, to C. Equal similarities count against it.
     """
     A, B = np.asarray(anchored_a, dtype=np.float64), np.asarray(anchored_b, dtype=np.float64)
-    n = len(A)
-    # leaving anchor c out takes one product from each similarity, and one square from each length
-    products = A @ B.T - np.diagonal(A)[:, None] * B.T
-    lengths = np.sqrt(np.maximum((B**2).sum(axis=1)[None, :] - (B**2).T, 0.0))
-    similar = np.divide(products, lengths, out=np.full_like(products, -np.inf), where=lengths > 0)
-    own = similar[np.arange(n), np.arange(n)]
-    places: NDArray[np.int64] = (similar >= own[:, None]).sum(axis=1)
+    squares = (B**2).sum(axis=1)
+    places = np.empty(len(A), dtype=np.int64)
+    for block in row_blocks(len(A), len(B)):
+        # leaving anchor c out takes one product from each similarity, and one square from each length
+        left_out = B[:, block].T
+        products = A[block] @ B.T - np.diagonal(A)[block, None] * left_out
+        lengths = np.sqrt(np.maximum(squares - left_out**2, 0.0))
+        similar = np.divide(
+            products, lengths, out=np.full_like(products, -np.inf), where=lengths > 0
+        )
+        rows = np.arange(len(similar))
+        own = similar[rows, rows + block.start]
+        places[block] = (similar >= own[:, None]).sum(axis=1)
     return places

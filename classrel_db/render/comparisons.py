@@ -277,7 +277,7 @@ def _four(value: float | None) -> str:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+    return "" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # no -0.0000
 
 
 def _dicts(rows: DuckDBPyRelation) -> list[dict[str, Any]]:

@@ -44,13 +44,13 @@ def pair_cosines(connection: DuckDBPyConnection, model: StoredModel) -> NDArray[
         "SELECT cosine FROM pairs WHERE model_id = $id ORDER BY a, b",
         params={"id": model.model_id},
     ).to_arrow_table()
+    if len(table) != every:  # the model may be gone
+        return None
+    parts = table.column(0).chunks
     found: NDArray[np.float32] = np.concatenate(
-        [
-            np.frombuffer(part.buffers()[1], np.float32)[: len(part)]
-            for part in table.column(0).chunks
-        ]
+        [np.frombuffer(part.buffers()[1], np.float32)[: len(part)] for part in parts]
     )
-    return found if len(found) == every else None
+    return found
 
 
 def center(connection: DuckDBPyConnection, model_id: int) -> NDArray[np.float64] | None:

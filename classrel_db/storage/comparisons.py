@@ -6,9 +6,10 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from classrel_db.records import StoredComparison
+from classrel_db.storage import read
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
@@ -98,10 +99,15 @@ def stored_comparisons(connection: DuckDBPyConnection) -> list[StoredComparison]
     return [StoredComparison(*row) for row in rows]
 
 
-def store_comparisons(connection: DuckDBPyConnection, found: Sequence[StoredComparison]) -> None:
+def store_comparisons(
+    connection: DuckDBPyConnection,
+    found: Sequence[StoredComparison],
+    read_as: Mapping[str, str] | None = None,
+) -> None:
     """Keep these in place of older ones of the same pair, measure, normalisation and k.
 
-    One whose models have been removed in the meantime is left out.
+    One whose models have been removed in the meantime is left out; and where the concept map is no
+    longer ``read_as``, of which they were made, so are those of models of unlike label spaces.
     """
     import pyarrow as pa
 
@@ -128,7 +134,10 @@ def store_comparisons(connection: DuckDBPyConnection, found: Sequence[StoredComp
     connection.execute(
         """
         INSERT INTO comparisons SELECT f.* FROM found AS f
-        WHERE f.model_a IN (SELECT model_id FROM models) AND f.model_b IN (SELECT model_id FROM models)
-        """
+        JOIN models AS a ON a.model_id = f.model_a
+        JOIN models AS b ON b.model_id = f.model_b
+        WHERE $same_map OR a.concepts_sha256 = b.concepts_sha256
+        """,
+        {"same_map": read_as is None or read_as == read.concept_map(connection)},
     )
     connection.execute("DROP TABLE found")

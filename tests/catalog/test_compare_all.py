@@ -13,7 +13,7 @@ from oracle import cosine_matrix
 
 import classrel_db
 from classrel_db.catalog import comparing as comparing_module
-from classrel_db.errors import ArgumentError, UnknownModelError
+from classrel_db.errors import ArgumentError, LockedDatabaseError, UnknownModelError
 from classrel_db.render.comparisons import matrices
 
 C = [f"c{i:02d}" for i in range(20)]
@@ -500,3 +500,85 @@ def test_the_noise_ceiling_by_hand(catalog):
 def test_a_ceiling_over_what_has_none_is_refused(catalog, models, measures, said):
     with pytest.raises(ArgumentError, match=said):
         catalog.noise_ceiling(*models, measures=measures)
+
+
+# while it runs, the world goes on
+
+
+def interrupting(catalog, act):
+    """Compare all, with ``act`` done by another catalog once the first comparisons are made."""
+    done = []
+
+    def progress(step):
+        if step.stage == "models" and not done:
+            catalog.close()  # as it is while what is finished is stored
+            done.append(act())
+
+    return catalog.compare_all(measures=["rsa-spearman", "cka"], progress=progress)
+
+
+def test_a_map_that_comes_meanwhile_leaves_nothing_of_the_old_behind(catalog, path):
+    def act():
+        with classrel_db.open(path) as other:
+            other.map_concepts({"c00": "c17"})
+
+    interrupting(catalog, act)
+    catalog.close()
+    with classrel_db.open(path) as fresh:
+        rows = dicts(fresh.compare_all(measures=["rsa-spearman", "cka"]))
+        for row in rows:
+            now = fresh.compare(
+                row["model_a"], row["model_b"], measures=row["measure"], permutations=0, resamples=0
+            )
+            ((estimate,),) = now.project("estimate").fetchall()
+            assert row["estimate"] == pytest.approx(estimate, abs=1e-9), row
+
+
+def test_a_model_that_goes_meanwhile_is_said_and_the_rest_is_kept(catalog, path):
+    def act():
+        with classrel_db.open(path) as other:
+            other.remove("wide")
+
+    with pytest.raises(UnknownModelError, match=r"wide .*removed or replaced in the meantime"):
+        interrupting(catalog, act)
+    catalog.close()
+    assert "wide" not in {row[0] for row in stored(path, "SELECT name FROM models")}
+    with classrel_db.open(path) as fresh:
+        assert all(ok for _, _, ok, _ in fresh.check().fetchall())
+        assert fresh.compare_all(measures=["rsa-spearman", "cka"]).fetchall()
+
+
+def test_a_file_that_another_holds_is_said_before_the_work(catalog, path, monkeypatch):
+    def locked(self):
+        raise LockedDatabaseError("held elsewhere")
+
+    monkeypatch.setattr("classrel_db.storage.database.Database.writer", locked)
+    monkeypatch.setattr(
+        comparing_module.Comparing, "_measured", lambda *_: pytest.fail("it has begun")
+    )
+    with pytest.raises(LockedDatabaseError):
+        catalog.compare_all()
+
+
+def test_a_coarser_run_takes_nothing_from_a_finer_one(catalog, path):
+    catalog.compare_all(["near", "close"], permutations=29, seed=1)
+    catalog.compare_all(["near", "close"], resamples=30, seed=2)
+    ((permutations, resamples, p, low),) = stored(
+        path, "SELECT permutations, resamples, p_value, low FROM agreement"
+    )
+    assert (permutations, resamples) == (29, 30)
+    assert p is not None
+    assert low is not None
+
+
+def test_no_p_depends_on_the_order_of_ingest(tmp_path):
+    found = []
+    for heads in ((NEAR, WIDE), (WIDE, NEAR)):
+        folder = tmp_path / heads[0].name
+        folder.mkdir()
+        with classrel_db.open(folder / "x.duckdb") as catalog:
+            add(catalog, folder, *heads)
+            rows = dicts(catalog.compare("near", "wide", permutations=19, resamples=20))
+            profiles = dicts(catalog.disagree("near", "wide", permutations=19))
+        found.append((rows, profiles))
+    assert found[0] == found[1]

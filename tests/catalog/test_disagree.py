@@ -132,11 +132,23 @@ def test_strangers_come_first_over_two_label_spaces(small):
 def test_the_models_in_the_other_order_swap_gained_and_lost_and_nothing_else(small):
     there = dicts(small.disagree("alpha", "beta", k=22, permutations=19))
     back = dicts(small.disagree("beta", "alpha", k=22, permutations=19))
+
+    def renamed(text: str) -> str:  # labels are those of the model that is named first
+        return text.replace("B c", "the c")
+
     swapped = [
-        {**row, "model_a": "alpha", "model_b": "beta", "gained": row["lost"], "lost": row["gained"]}
+        {
+            **row,
+            "model_a": "alpha",
+            "model_b": "beta",
+            "class": renamed(row["class"]),
+            "gained": [renamed(label) for label in row["lost"]],
+            "lost": [renamed(label) for label in row["gained"]],
+        }
         for row in back
     ]
     assert swapped == there
+    assert all(row["class"].startswith("B c") for row in back)
     assert {(row["model_a"], row["model_b"]) for row in back} == {("beta", "alpha")}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from classrel_db.maths.geometry import LEVELS, mean_ranks, square
+from classrel_db.maths.geometry import LEVELS, is_constant, mean_ranks, square
 from classrel_db.maths.measures.base import Measure, ratio
 from classrel_db.maths.resample import PermutedProducts, in_threads
 
@@ -22,6 +22,8 @@ def correlation(x: NDArray[np.floating], y: NDArray[np.floating], *, centered: b
 
     NaN where one of them does not vary (or, not centred, is zero).
     """
+    if centered and (is_constant(x) or is_constant(y)):
+        return float("nan")
     p, q = scores(x, centered=centered), scores(y, centered=centered)
     return float(np.clip(p @ q, -1.0, 1.0))
 
@@ -30,9 +32,6 @@ def scores(x: NDArray[np.floating], *, centered: bool) -> NDArray[np.float64]:
     """A vector (N,) scaled to unit length, ``centered`` first; NaN where nothing is left of it."""
     wide = x.astype(np.float64)
     if centered:
-        # what differs by rounding alone does not vary
-        if np.ptp(wide) <= 1e-7 * max(1.0, float(np.abs(wide).max())):
-            return np.full(len(wide), np.nan)
         wide -= wide.mean()
     length = np.sqrt(wide @ wide)
     return wide / length if length > 0 else np.full(len(wide), np.nan)
@@ -53,6 +52,8 @@ class Correlation(Measure):
         return pairs
 
     def estimate(self, pair: Pair) -> float:
+        if self.centered and pair.is_constant:
+            return float("nan")
         return correlation(self.values(pair.a), self.values(pair.b), centered=self.centered)
 
     def permuted(
@@ -129,7 +130,7 @@ class Kendall(Measure):
         from scipy.stats import kendalltau
 
         x, y = pair.a.pairs, pair.b.pairs
-        if x.min() == x.max() or y.min() == y.max():
+        if pair.is_constant:
             return float("nan")
         size = len(x) * (len(x) - 1) / 2
         # scipy's is tau-b: without the pairs that are tied, by their geometric mean

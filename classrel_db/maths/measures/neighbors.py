@@ -24,7 +24,7 @@ class OfNeighbors(Measure):
     """A mean over classes of how far their neighbours agree."""
 
     def estimate(self, pair: Pair) -> float:
-        if any(np.ptp(head.pairs) <= 1e-7 for head in (pair.a, pair.b)):
+        if pair.is_constant:
             return float("nan")  # nothing is nearer than anything else
         return float(self.of_classes(pair, np.arange(pair.n, dtype=np.int32)).mean())
 
