@@ -366,14 +366,10 @@ class Agreement(Opened):
         asked = [measure.name for measure in comparing.measures]
 
         def order(each: StoredComparison) -> tuple[int, int, int]:
-            place = asked.index(each.measure) if each.measure in asked else len(asked)
-            return place, each.model_a, each.model_b
+            return asked.index(each.measure), each.model_a, each.model_b
 
-        return [
-            (each.model_a, each.model_b, each)
-            for each in sorted(found, key=order)
-            if comparing.key(each) in keys
-        ]
+        wanted = sorted((each for each in found if comparing.key(each) in keys), key=order)
+        return [(each.model_a, each.model_b, each) for each in wanted]
 
     def _rows(
         self,

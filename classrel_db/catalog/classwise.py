@@ -126,11 +126,10 @@ def counterparts(
     """
     shared = comparing.shared(a, b)
     n = len(shared)
-    wanted = 10 if k is None else k
     wanted = (
         min(10, b.n_classes)
         if k is None
-        else require_count("k", wanted, 1, b.n_classes, f"classes of {b.name}")
+        else require_count("k", k, 1, b.n_classes, f"classes of {b.name}")
     )
     unit_a = unit(comparing.heads.rows(a))
     unit_b = unit(comparing.heads.rows(b))

@@ -179,12 +179,8 @@ class Comparing:
             step=step,
             estimate=estimate,
         )
-        return StoredComparison(
-            model_a=a.model_id,
-            model_b=b.model_id,
-            measure=measure.name,
-            normalization=self.heads.normalization(a),
-            k=pair.k if measure.uses_k else None,
+        return replaced(
+            self._wanted(measure, a, b, pair.k),
             n=pair.n,
             estimate=judged.estimate,
             low=judged.low,
@@ -193,7 +189,6 @@ class Comparing:
             null_value=judged.null_value,
             permutations=judged.permutations,
             resamples=judged.resamples,
-            seed=settings.seed,
         )
 
     def _null(
@@ -220,18 +215,18 @@ class Comparing:
         models: Sequence[StoredModel],
         stored: Sequence[StoredComparison],
         keep: Callable[[Sequence[StoredComparison], bool], None],
-    ) -> int:
+    ) -> None:
         """Compare every two of these models that can be, as far as it is not ``stored`` already.
 
         ``keep`` is given nothing before the first is computed, to see whether it can; what is finished
         now and then; and the rest before an interruption goes on, and whether to wait for a file that
-        another process holds. Returns the number of comparisons made.
+        another process holds.
         """
         settings = self._settings
         known = {self.key(each): each for each in stored}
         ready: list[StoredComparison] = []
         flushed = time.monotonic()
-        made = 0
+        begun = False
 
         def flush(*, last: bool) -> None:
             nonlocal ready, flushed
@@ -256,19 +251,18 @@ class Comparing:
                     if not self._suffices(have, wanted):
                         missing.append((a, b, self._closer(have, wanted)))
                 every = len(missing)
-                if missing and not made:
+                if missing and not begun:
                     keep([], False)
+                    begun = True
                 for number, found in enumerate(self._measured(measure, missing), 1):
                     if not ready:
                         flushed = time.monotonic()
                     ready.append(found)
-                    made += 1
                     self._tell(Step(measure.name, "models", number, every))
                     if time.monotonic() - flushed > _FLUSH_SECONDS:
                         flush(last=False)
         finally:
             flush(last=True)
-        return made
 
     def comparable(self, a: StoredModel, b: StoredModel) -> bool:
         """Whether two models are normalised alike and share enough classes."""

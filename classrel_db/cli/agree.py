@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from classrel_db.cli.desk import FILE, open_catalog, reading, show, tell
+from classrel_db.cli.desk import FILE, open_catalog, reading, show, tell, watched
 from classrel_db.records import NORMALIZATIONS, Normalization
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from duckdb import DuckDBPyRelation
 
     from classrel_db.catalog import Catalog
-    from classrel_db.records import Progress
 
 _permutations = click.option(
     "--permutations",
@@ -143,7 +141,7 @@ def compare(
         given["k"] = k
     with open_catalog(db) as catalog:
         if ceiling:
-            with _watched() as progress:
+            with watched() as progress:
                 rows = catalog.noise_ceiling(
                     *models,
                     measures=measures or "rsa-spearman",
@@ -155,7 +153,7 @@ def compare(
                 rows.project("measure, label_space, normalization, lower, upper").fetchall()
             )
         elif not every:
-            with _watched() as progress:
+            with watched() as progress:
                 rows = catalog.compare(
                     *models,
                     measures=measures or None,
@@ -189,7 +187,7 @@ def _compare_all(
     if by is not None and len(measures) > 1:
         raise click.UsageError("--by takes one --measure")
     try:
-        with _watched() as progress:
+        with watched() as progress:
             if by is not None:
                 rows = catalog.group_agreement(
                     by,
@@ -266,7 +264,7 @@ def disagree(
     """
     drawn = 999 if permutations is None else permutations
     with open_catalog(db) as catalog:
-        with _watched() as progress:
+        with watched() as progress:
             rows = catalog.disagree(
                 model_a,
                 model_b,
@@ -373,15 +371,6 @@ def map_concepts(file: Path | None, clear: bool, db: Path | None, **written: Any
             tell(f"{count:,} pairs of concepts are the same" if count else "no mapping any more")
         if not clear:
             show(catalog, catalog.mapped_concepts(), written)
-
-
-@contextmanager
-def _watched() -> Iterator[Progress]:
-    """Progress on the terminal, of what takes over a second."""
-    from classrel_db.render.progress import answer_display
-
-    with answer_display() as progress:
-        yield progress
 
 
 def _drawn_with(seed: int, rows: list[tuple[str, int, int]]) -> str:

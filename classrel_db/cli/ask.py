@@ -17,15 +17,13 @@ from classrel_db.cli.desk import (
     reading,
     show,
     tell,
+    watched,
 )
 from classrel_db.errors import ArgumentError
 from classrel_db.records import RESAMPLES
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from pathlib import Path
-
-    from classrel_db.records import Progress
 
 
 @click.command()
@@ -82,7 +80,7 @@ def similar(
         raise click.UsageError("--resamples and --seed are for --support; add it")
     drawn = RESAMPLES if resamples is None else resamples
     with open_catalog(db) as catalog:
-        with _watched(support) as progress:
+        with watched() if support else nullcontext() as progress:
             rows = catalog.similar(
                 query,
                 models=model or None,
@@ -286,15 +284,6 @@ def shell(context: click.Context, commands: tuple[str, ...], db: Path | None) ->
     with desk.catalog(db) as catalog:
         code = run(cast("click.Group", context.find_root().command), catalog, commands)
     context.exit(code)
-
-
-def _watched(support: bool) -> AbstractContextManager[Progress | None]:
-    """Resampling takes time, and shows how far it is."""
-    if not support:
-        return nullcontext()
-    from classrel_db.render.progress import answer_display
-
-    return answer_display()
 
 
 def _tell_of_support(resamples: int, seed: int, n_models: int) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
     from classrel_db.catalog import Catalog
+    from classrel_db.records import Progress
 
 MOST_DRAWN = 1_000  # rows of a table for people; a file has them all
 
@@ -92,3 +93,10 @@ def show(
     A table shows at most ``most`` of them.
     """
     desk_now().show(catalog, Answer(rows, drawing, written["format"], written["output"], most))
+
+
+def watched() -> AbstractContextManager[Progress]:
+    """Progress on the terminal, of what takes over a second."""
+    from classrel_db.render.progress import answer_display
+
+    return answer_display()

@@ -93,8 +93,7 @@ def null_values(
 
     Where the expectation over random matchings of the classes has a formula, that; else the mean over
     pairs of random heads of the same ``shapes`` (C×D), normalised in the same way, of which ``n``
-    classes are shared. Those of one normalisation also have the common null of all heads: cosines
-    about -1/(C-1) or 0.
+    classes are shared; None where none of them has a value.
     """
     found: dict[str, float | None] = {}
     simulated = []

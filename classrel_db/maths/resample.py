@@ -92,7 +92,7 @@ class PermutedProducts:
         places = order.astype(np.intp)
         # of the pairs of the classes from a place on: each stands in two rows
         tails = np.sqrt(self._rows[places][::-1].cumsum()[::-1] / 2)
-        total = bound = 0.0
+        total = 0.0
         for (start, stop, stripe), left, buffer in zip(
             self._stripes, self._left, taken, strict=True
         ):

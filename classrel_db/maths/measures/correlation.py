@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -194,7 +195,8 @@ def _rank_statistics(
         values = np.asarray([each for part in in_threads(work, weights) for each in part])
         return values[:, 0], values[:, 1]
 
-    return pair.once(("rank statistics", weights.tobytes()), compute)
+    digest = hashlib.sha256(weights.tobytes()).digest()
+    return pair.once(("rank statistics", digest), compute)
 
 
 def _cells(pair: Pair) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32]]:
