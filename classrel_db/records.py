@@ -25,6 +25,20 @@ PAIR_POLICIES: tuple[PairPolicy, ...] = ("auto", "all", "none")
 Format = Literal["table", "json", "jsonl", "csv", "markdown", "parquet", "arrow"]
 FORMATS: tuple[Format, ...] = ("table", "json", "jsonl", "csv", "markdown", "parquet", "arrow")
 
+Linkage = Literal["ward", "average", "complete", "single", "weighted", "centroid", "median"]
+LINKAGES: tuple[Linkage, ...] = (
+    "ward", "average", "complete", "single", "weighted", "centroid", "median",
+)  # fmt: skip
+
+TreeDistance = Literal["chord", "condensed", "profile", "euclidean"]
+TREE_DISTANCES: tuple[TreeDistance, ...] = ("chord", "condensed", "profile", "euclidean")
+
+TaxonomyKind = Literal["lineage", "edges", "newick"]
+TAXONOMY_KINDS: tuple[TaxonomyKind, ...] = ("lineage", "edges", "newick")
+
+TreeFormat = Literal["newick", "nexus", "graphml", "node-link"]
+TREE_FORMATS: tuple[TreeFormat, ...] = ("newick", "nexus", "graphml", "node-link")
+
 INTERRUPTED = 130  # the exit code of what Ctrl-C ended
 
 DEFAULT_PERMUTATIONS = 999  # the least p is then 0.001
@@ -183,6 +197,34 @@ class StoredComparison:
     permutations: int
     resamples: int
     seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taxonomy:
+    """Named taxa, and which stands under which: a directed acyclic graph with one root.
+
+    By columns. Of each taxon: ``taxa`` (its key, unique), ``labels`` (for display), ``ranks`` (None where
+    there is none). Of each edge: ``children`` and ``parents`` (keys), ``lengths`` (None where not given).
+    ``names`` are (name, key): by which names a class is matched, as :func:`taxon_name` spells them, each
+    once; the classes' taxa are usually the leaves, but need not be. ``notes`` say in plain words what in
+    the source was mended or merged.
+    """
+
+    kind: str
+    source: str
+    taxa: Sequence[str]
+    labels: Sequence[str]
+    ranks: Sequence[str | None]
+    children: Sequence[str]
+    parents: Sequence[str]
+    lengths: Sequence[float | None]
+    names: Sequence[tuple[str, str]]
+    notes: Sequence[str] = ()
+
+
+def taxon_name(name: str) -> str:
+    """A name as names are compared: in lower case, with single blanks, also for underscores."""
+    return " ".join(name.replace("_", " ").split()).lower()
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def verify(queries: Sequence[NamedQuery], known: Sequence[NamedQuery] = ()) -> N
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scratch.duckdb"
         with duckdb.connect(str(path)) as scratch:
-            upgrade(scratch, path)
+            upgrade(scratch, path, data=False)
             for query in queries:
                 other = taken.setdefault(query.name.lower(), query.path)
                 if other != query.path:

@@ -26,6 +26,8 @@ FORMAT: dict[str, str | bool | int | float | list[str]] = {
     "default_block_size": 131_072,
 }
 
+_TAXONOMIES_SINCE = 3  # the schema
+
 # Everything of classrel's that a client sees by name, as SQL text.
 _DEFINED = """
     SELECT 'view', view_name, sql FROM duckdb_views()
@@ -54,9 +56,10 @@ def require_schema(connection: DuckDBPyConnection, path: Path) -> None:
         )
 
 
-def upgrade(connection: DuckDBPyConnection, path: Path) -> None:
+def upgrade(connection: DuckDBPyConnection, path: Path, *, data: bool = True) -> None:
     """Bring tables, views and macros to this classrel's, in one transaction.
 
+    A file of before schema 3 gets the taxonomy that ships with the package, unless without ``data``.
     Raises SchemaError for a file of a newer classrel or of another program.
     """
     version, migrations = _version(connection, path), _migrations()
@@ -65,6 +68,8 @@ def upgrade(connection: DuckDBPyConnection, path: Path) -> None:
     with transaction(connection):
         for migration in migrations[version:]:
             connection.execute(migration.read_text("utf-8"))
+        if data and version < _TAXONOMIES_SINCE:
+            _add_wordnet(connection)
         # each time, not only after an upgrade: whoever holds the file may have changed or dropped one
         for script in definitions():
             connection.execute(script)
@@ -74,13 +79,20 @@ def upgrade(connection: DuckDBPyConnection, path: Path) -> None:
             connection.execute("INSERT INTO classrel VALUES ('schema', ?)", [str(len(migrations))])
 
 
+def _add_wordnet(connection: DuckDBPyConnection) -> None:
+    script = (_HERE / "wordnet.sql").read_text("utf-8")
+    folder = {"folder": str(_HERE.parent / "data")}
+    for statement in connection.extract_statements(script):
+        connection.execute(statement, folder if statement.named_parameters else None)
+
+
 def altered_definitions(connection: DuckDBPyConnection) -> list[str]:
     """The views and macros in the file that are missing or not this classrel's, by name."""
     # DuckDB spells a definition otherwise once a file has held it, so the measure is a file too.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "definitions.duckdb"
         with duckdb.connect(str(path), config=FORMAT) as fresh:
-            upgrade(fresh, path)
+            upgrade(fresh, path, data=False)
         with duckdb.connect(str(path), read_only=True) as fresh:
             wanted = {row[:2]: row[2] for row in fresh.execute(_DEFINED).fetchall()}
     found = {row[:2]: row[2] for row in connection.execute(_DEFINED).fetchall()}
