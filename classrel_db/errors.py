@@ -9,6 +9,7 @@
     │   ├── HeadError             no tensor, or several, can be the head
     │   └── MissingExtraError     an optional package is not installed; the message names its extra
     ├── LabelError                the labels don't fit the head or are no labels
+    ├── TaxonomyError             a taxonomy file can't be read, or is no taxonomy
     ├── WeightsError              the weights can't be compared: NaN, Inf, constant row, one class
     ├── ModelExistsError          other weights or labels are stored under that name
     ├── StatementError            SQL that can't be run; the message shows the place
@@ -22,6 +23,10 @@
 A message says what was received, what is accepted and what to do, in that order, and carries no
 traceback to the user: the command line prints it after ``error:`` and exits with 1.
 """
+
+
+class ClassrelWarning(UserWarning):
+    """An answer that stands, with something to know about it; the command line tells it."""
 
 
 class ClassrelError(Exception):
@@ -58,6 +63,10 @@ class MissingExtraError(SourceError):
 
 class LabelError(ClassrelError):
     """The labels don't fit the head, or are no labels."""
+
+
+class TaxonomyError(ClassrelError):
+    """A taxonomy file can't be read, or is no taxonomy."""
 
 
 class WeightsError(ClassrelError):

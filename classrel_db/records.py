@@ -45,8 +45,21 @@ DEFAULT_PERMUTATIONS = 999  # the least p is then 0.001
 
 RESAMPLES = 1_000  # of the dimensions, for support: a share is known to within 0.03
 
+CLADE_RESAMPLES = 100  # of the dimensions, for the support of clades: known to within 0.1
+
 Stage = Literal[
-    "download", "read", "pairs", "neighbors", "support", "compare", "heads", "models", "classes"
+    "download",
+    "read",
+    "pairs",
+    "neighbors",
+    "support",
+    "compare",
+    "heads",
+    "models",
+    "classes",
+    "trees",
+    "clades",
+    "measures",
 ]
 
 
@@ -200,6 +213,33 @@ class StoredComparison:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredTree:
+    """The tree of one model: its linkage matrix ``Z`` ((C-1)×4, as scipy has it, leaves by class index)
+    and the ``order`` (C,) of its leaves, found as ``ordering`` says: optimal or projection."""
+
+    model_id: int
+    method: Linkage
+    distance: TreeDistance
+    Z: NDArray[np.float64]
+    order: NDArray[np.int64]
+    ordering: str
+
+
+@dataclass(frozen=True, slots=True)
+class CladeSupport:
+    """How often the clades of a tree are found again: in resamples of the ``dimensions`` or in other
+    ``models``. By node: ``nodes`` (s,), the shares ``support`` and, of models, ``nearly``, and of how many
+    (``n``)."""
+
+    kind: str
+    nodes: NDArray[np.int64]
+    support: NDArray[np.float64]
+    nearly: NDArray[np.float64] | None
+    n: NDArray[np.int64]
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Taxonomy:
     """Named taxa, and which stands under which: a directed acyclic graph with one root.
 
@@ -287,6 +327,6 @@ class Answer:
 
     rows: DuckDBPyRelation
     drawing: str = "plain_table"
-    format: Format | None = None
+    format: Format | TreeFormat | None = None
     output: Path | None = None
     most: int | None = None

@@ -28,6 +28,7 @@ from classrel_db.catalog.arguments import (
     require_statement,
 )
 from classrel_db.catalog.nearest import nearest
+from classrel_db.catalog.taxonomies import Taxonomies
 from classrel_db.errors import ArgumentError
 from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES, RESAMPLES
 from classrel_db.storage import queries as query_files
@@ -68,7 +69,7 @@ def open(  # noqa: A001
     )
 
 
-class Catalog(Agreement):
+class Catalog(Agreement, Taxonomies):
     """The heads in one database file, and what can be asked of them.
 
     Several threads may ask one catalog at once; while one of them ingests or removes, the others'

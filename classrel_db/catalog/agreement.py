@@ -316,18 +316,6 @@ class Agreement(Opened):
         """What :meth:`map_concepts` was told: concept_a, concept_b."""
         return comparisons.mapped_concepts(self._database.reader())
 
-    def _distinct(self, names: Sequence[str]) -> list[StoredModel]:
-        twice = next((name for name in names if list(names).count(name) > 1), None)
-        if twice is not None:
-            raise ArgumentError(
-                f"{quoted(str(twice))} is named twice; a model agrees with itself: name another"
-            )
-        if len(names) < 2:
-            raise ArgumentError(
-                f"{len(names)} model is named; a comparison needs two or more: `classrel models` lists them"
-            )
-        return self._known_now().lookup.models(list(names))
-
     def _comparing(
         self,
         measures: str | Sequence[str] | None,

@@ -117,7 +117,7 @@ class Comparing:
     def pair(self, a: StoredModel, b: StoredModel) -> Pair:
         """Two models on the classes that they share."""
         # which head is permuted goes by what is in it: no p depends on the order of ingest
-        a, b = sorted((a, b), key=_by_content)
+        a, b = sorted((a, b), key=by_content)
         shared = self.shared(a, b)
         return Pair(
             self.heads.geometry(a, shared.a),
@@ -127,7 +127,7 @@ class Comparing:
 
     def is_first(self, model: StoredModel, other: StoredModel) -> bool:
         """Whether ``model`` is the first head of the :meth:`pair` of the two."""
-        return _by_content(model) <= _by_content(other)
+        return by_content(model) <= by_content(other)
 
     def named(self, models: Sequence[StoredModel]) -> list[StoredComparison]:
         """Every measure of every two of these models, which must be comparable."""
@@ -434,7 +434,8 @@ def centered_products(values: NDArray[np.floating], *, centered: bool) -> NDArra
     return scaled
 
 
-def _by_content(model: StoredModel) -> tuple[str, str]:
+def by_content(model: StoredModel) -> tuple[str, str]:
+    """What sorts models by what is in them: no answer depends on which was ingested first."""
     return model.rows_sha256, model.name
 
 

@@ -82,13 +82,21 @@ class Heads:
 
 def require_memory(n: int) -> None:
     """Raise ArgumentError where a comparison of n classes would not fit into this machine."""
+    require_bytes(
+        8 * n * n * _MATRICES,
+        f"comparing {n:,} shared classes",
+        "compare heads that share fewer, or on a larger machine",
+    )
+
+
+def require_bytes(needs: int, what: str, remedy: str) -> None:
+    """Raise ArgumentError where ``what`` needs more bytes than this machine has."""
     try:
         has = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
         return  # a system that does not say
-    needs = 8 * n * n * _MATRICES
     if needs > has:
         raise ArgumentError(
-            f"comparing {n:,} shared classes takes about {needs / 2**30:,.0f} GB of memory and this "
-            f"machine has {has / 2**30:,.0f}; compare heads that share fewer, or on a larger machine"
+            f"{what} takes about {needs / 2**30:,.0f} GB of memory and this machine has "
+            f"{has / 2**30:,.0f}; {remedy}"
         )

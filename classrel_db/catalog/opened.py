@@ -6,14 +6,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from classrel_db.catalog.known import Known
+from classrel_db.errors import ArgumentError
+from classrel_db.spelling import quoted
 from classrel_db.storage import queries as query_files
 from classrel_db.storage.database import Database
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
+    from classrel_db.records import StoredModel
     from classrel_db.storage.index import IndexCache
 
 
@@ -63,3 +67,16 @@ class Opened:
             known = Known(generation, self._database, lambda: self._indexes)
             self._known = known
         return known
+
+    def _distinct(self, names: Sequence[str]) -> list[StoredModel]:
+        """The models of these names, two or more, each named once. Raises ArgumentError."""
+        twice = next((name for name in names if list(names).count(name) > 1), None)
+        if twice is not None:
+            raise ArgumentError(
+                f"{quoted(str(twice))} is named twice; a model agrees with itself: name another"
+            )
+        if len(names) < 2:
+            raise ArgumentError(
+                f"{len(names)} model is named; a comparison needs two or more: `classrel models` lists them"
+            )
+        return self._known_now().lookup.models(list(names))

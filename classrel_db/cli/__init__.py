@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from classrel_db.cli import agree, ask, heads
+from classrel_db.cli import agree, ask, heads, trees
 from classrel_db.cli.desk import FILE, Desk
 from classrel_db.errors import ClassrelError
 from classrel_db.records import INTERRUPTED
@@ -81,9 +81,16 @@ def app(context: click.Context, db: Path | None, queries: Path | None) -> None:
         context.obj = Desk(db, queries)
 
 
-for _module in (heads, ask, agree):
-    for _command in vars(_module).values():
-        if isinstance(_command, click.Command):
+for _module in (heads, ask, agree, trees):
+    _commands = [each for each in vars(_module).values() if isinstance(each, click.Command)]
+    _inner = [
+        each
+        for group in _commands
+        if isinstance(group, click.Group)
+        for each in group.commands.values()
+    ]
+    for _command in _commands:
+        if _command not in _inner:
             app.add_command(_command)
 
 

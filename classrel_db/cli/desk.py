@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from classrel_db.records import FORMATS, Answer
+from classrel_db.records import FORMATS, TREE_FORMATS, Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from duckdb import DuckDBPyRelation
@@ -36,9 +37,29 @@ _output = click.option(
 )
 
 
+_tree_format = click.option(
+    "--format",
+    "-f",
+    type=click.Choice((*FORMATS, *TREE_FORMATS)),
+    help="How to write the tree, or its nodes as rows.  [default: table, which is a drawing]",
+)
+_tree_output = click.option(
+    "--output",
+    "-o",
+    type=FILE,
+    help="Write to a file: .nwk, .nex, .graphml, or as rows .csv, .json, .jsonl, .md, .parquet, .arrow; "
+    ".txt is the drawing.",
+)
+
+
 def reading(command: Callable[..., None]) -> Callable[..., None]:
     """The options of every command that answers with rows."""
     return database(_format(_output(command)))
+
+
+def reading_tree(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that answers with a tree."""
+    return database(_tree_format(_tree_output(command)))
 
 
 class Desk:
@@ -95,8 +116,18 @@ def show(
     desk_now().show(catalog, Answer(rows, drawing, written["format"], written["output"], most))
 
 
-def watched() -> AbstractContextManager[Progress]:
-    """Progress on the terminal, of what takes over a second."""
+@contextmanager
+def watched() -> Iterator[Progress]:
+    """Progress on the terminal, of what takes over a second; warnings are told at the end."""
+    import warnings
+
+    from classrel_db.errors import ClassrelWarning
     from classrel_db.render.progress import answer_display
 
-    return answer_display()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ClassrelWarning)
+        with answer_display() as progress:
+            yield progress
+    for each in caught:
+        if issubclass(each.category, ClassrelWarning):
+            tell(f"note: {each.message}")

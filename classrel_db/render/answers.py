@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
 
+from classrel_db.records import TREE_FORMATS
 from classrel_db.render.formats import emit, format_of
 
 if TYPE_CHECKING:
@@ -21,12 +23,19 @@ def emit_answer(answer: Answer, spared: Path, tell: Callable[[str], None]) -> No
 
     ``spared`` is the database file, which no output may replace. Raises ArgumentError.
     """
-    chosen = format_of(answer.format, answer.output)
+    is_tree = answer.drawing == "trees.dendrogram"
+    if is_tree:
+        from classrel_db.render.tree_files import TREE_ENDINGS, write_tree
+
+        chosen = format_of(answer.format, answer.output, TREE_ENDINGS)
+    else:
+        chosen = format_of(answer.format, answer.output)
     rows = answer.rows
     cut = chosen == "table" and answer.output is None and is_cut(answer)
     if cut and answer.most is not None:
         rows = rows.limit(answer.most)
-    emit(rows, chosen, answer.output, drawer(answer.drawing), spared=spared)
+    draw = partial(write_tree, format=chosen) if chosen in TREE_FORMATS else drawer(answer.drawing)
+    emit(rows, chosen, answer.output, draw, spared=spared)
     if cut:
         tell(f"the first {answer.most:,} rows; --format csv or --output FILE writes all of them")
     if answer.output is not None:

@@ -25,11 +25,11 @@ from classrel_db.errors import ArgumentError
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from duckdb import DuckDBPyRelation
 
-    from classrel_db.records import Format
+    from classrel_db.records import Format, TreeFormat
 
 BINARY = {"parquet", "arrow"}
 # DuckDB's types whose Python values print and serialise as what they are.
@@ -52,34 +52,38 @@ _ENDINGS = {
 }
 
 
-def format_of(chosen: Format | None, output: Path | None) -> str:
+def format_of(
+    chosen: Format | TreeFormat | None, output: Path | None, also: Mapping[str, str] | None = None
+) -> str:
     """The format asked for, else the one that the output file's ending names, else a table.
 
-    Raises ArgumentError for an ending that names none.
+    ``also`` are endings of formats for these rows alone. Raises ArgumentError for an ending that names none.
     """
     ending = output.suffix.lower() if output is not None else ""
+    endings = {**(also or {}), **_ENDINGS}
     if chosen is not None and chosen not in BINARY and _ENDINGS.get(ending) in BINARY:
         raise ArgumentError(f"--format {chosen} and a {ending} file; leave --format out")
     if chosen is not None:
         return chosen
     if output is None or str(output) in {"-", "/dev/stdout"}:
         return "table"
-    if ending not in _ENDINGS:
+    if ending not in endings:
         raise ArgumentError(
             f"can't tell the format of {output} by its ending {quoted(ending)}; use "
-            f"{', '.join(_ENDINGS)} or give --format"
+            f"{', '.join(endings)} or give --format"
         )
-    return _ENDINGS[ending]
+    return endings[ending]
 
 
 def emit(
     rows: DuckDBPyRelation,
     format: str,
     output: Path | None,
-    table: Callable[[DuckDBPyRelation, TextIO], None],
+    draw: Callable[[DuckDBPyRelation, TextIO], None],
     spared: Path | None = None,
 ) -> None:
-    """Write ``rows`` in ``format`` to ``output`` or standard output; ``table`` draws tables.
+    """Write ``rows`` in ``format`` to ``output`` or standard output; ``draw`` writes what is no rows:
+    tables, and the formats of trees.
 
     A file is written whole or not at all, and ``spared``, the database that the rows are from, not
     at all. Raises ArgumentError where the output can't be written, or is a terminal and the format is
@@ -92,7 +96,7 @@ def emit(
     if format in BINARY:
         _emit_binary(rows, format, output)
         return
-    write = table if format == "table" else _WRITERS[format]
+    write = _WRITERS.get(format, draw)
     if output is None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             # data is UTF-8 whatever the terminal is; a table is for eyes, and escapes the rest

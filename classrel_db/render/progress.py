@@ -103,6 +103,9 @@ class _Bars(IngestDisplay):
             "classes": "draws",
             "heads": "models",
             "models": "pairs",
+            "trees": "models",
+            "clades": "resamples",
+            "measures": "measures",
         }
     )
 

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 _CLASS = "model_id, class_idx, label, concept, norm"  # the fields of StoredClass
 _TABLES = ("classes", "weights", "neighbors", "pairs")
+# all that goes with a model, itself last; comparisons have two
+OWNED_TABLES = (
+    "pairs", "neighbors", "weights", "tags", "trees", "merges", "leaves", "clade_support", "classes",
+    "models",
+)  # fmt: skip
 STORED_NEIGHBORS = 100  # a class's neighbours in the table; more are computed from the weights
 
 
@@ -291,7 +296,7 @@ def row_counts(connection: DuckDBPyConnection, model_id: int) -> dict[str, int]:
 def rows_without_model(connection: DuckDBPyConnection) -> list[str]:
     """What belongs to no model, a line a table: nothing, in a sound database."""
     found = []
-    owned = [(table, "model_id") for table in (*_TABLES, "tags")]
+    owned = [(table, "model_id") for table in OWNED_TABLES if table != "models"]
     for table, owner in (*owned, ("comparisons", "model_a"), ("comparisons", "model_b")):
         ((count,),) = connection.execute(
             f"SELECT count(*) FROM {table} WHERE {owner} NOT IN (SELECT model_id FROM models)"  # noqa: S608

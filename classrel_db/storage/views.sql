@@ -109,6 +109,20 @@ SELECT m.name AS model, t.key, t.value
 FROM tags AS t
 JOIN models AS m ON m.model_id = t.model_id;
 
+-- which class is which taxon, in every taxonomy; a class that none of its names fits is not here
+CREATE OR REPLACE VIEW class_taxa AS
+SELECT
+    m.name AS model,
+    c.model_id,
+    c.class_idx,
+    c.label AS class,
+    c.concept,
+    n.taxonomy,
+    n.taxon
+FROM models AS m
+JOIN classes AS c ON c.model_id = m.model_id
+JOIN taxon_names AS n ON n.name = lower(replace(c.concept, '_', ' '));
+
 -- The class that a user means, in each of these models (NULL: in all) that has it, by `naming`.
 -- Several classes of one model are an error. Where `class` is a concept that concept_map says is the
 -- same as another, a model that has only the other has the class too.

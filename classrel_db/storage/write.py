@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from classrel_db.storage import read
 from classrel_db.storage.arrow import column, texts
 from classrel_db.version import __version__
 
@@ -31,6 +32,7 @@ def insert_model(
     connection: DuckDBPyConnection, model: StoredModel, center: NDArray[np.float64] | None
 ) -> None:
     """The row of ``models``; ``center`` is (D,) or None."""
+    _forget_support_over_models(connection)
     row = {
         **asdict(model),
         "classrel_version": __version__,
@@ -115,11 +117,17 @@ def insert_neighbors(
 
 def delete_model(connection: DuckDBPyConnection, model_id: int) -> None:
     """Every row of one model, in every table."""
-    for table in ("pairs", "neighbors", "weights", "tags", "classes", "models"):
+    _forget_support_over_models(connection)
+    for table in read.OWNED_TABLES:
         connection.execute(f"DELETE FROM {table} WHERE model_id = ?", [model_id])  # noqa: S608
     connection.execute(
         "DELETE FROM comparisons WHERE model_a = $id OR model_b = $id", {"id": model_id}
     )
+
+
+def _forget_support_over_models(connection: DuckDBPyConnection) -> None:
+    """It counts all models: one more or less makes it another number."""
+    connection.execute("DELETE FROM clade_support WHERE kind = 'models'")
 
 
 def hand_over_tags(connection: DuckDBPyConnection, model_id: int, successor: int) -> None:

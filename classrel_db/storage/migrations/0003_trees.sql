@@ -1,11 +1,19 @@
 -- The tree that clustering makes of a model's classes, and taxonomies to hold it against.
 
+-- Which trees there are, and how their leaves were put in order.
+CREATE TABLE trees (
+    model_id INTEGER NOT NULL,
+    method   VARCHAR NOT NULL,     -- ward, average, complete, single, weighted, centroid, median
+    distance VARCHAR NOT NULL,     -- chord, condensed, profile, euclidean
+    ordering VARCHAR NOT NULL      -- optimal, projection
+);
+
 -- The linkage matrix of one model, by linkage method and distance. Nodes 0 to C-1 are its classes, by
 -- class_idx; C, C+1, … the merges in their order; the root is 2C-2.
 CREATE TABLE merges (
     model_id   INTEGER NOT NULL,
-    method     VARCHAR NOT NULL,   -- ward, average, complete, single, weighted, centroid, median
-    distance   VARCHAR NOT NULL,   -- chord, condensed, profile, euclidean
+    method     VARCHAR NOT NULL,
+    distance   VARCHAR NOT NULL,
     node       INTEGER NOT NULL,   -- what this merge makes
     left_node  INTEGER NOT NULL,
     right_node INTEGER NOT NULL,

@@ -1,0 +1,211 @@
+"""The part of a catalog that holds models against taxonomies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from classrel_db.catalog.arguments import require_count, require_name, require_one_of
+from classrel_db.catalog.trees import Trees
+from classrel_db.errors import ArgumentError
+from classrel_db.records import DEFAULT_PERMUTATIONS, RESAMPLES, TAXONOMY_KINDS
+from classrel_db.spelling import quoted
+from classrel_db.storage import taxonomies
+from classrel_db.storage.transaction import transaction
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from duckdb import DuckDBPyRelation
+
+    from classrel_db.catalog.forest import Forest
+    from classrel_db.catalog.placing import PlacedModel
+    from classrel_db.records import Linkage, Progress, Taxonomy, TaxonomyKind, TreeDistance
+
+_MOST_DRAWS = 100_000
+_BUILT_IN = "wordnet"
+
+
+class Taxonomies(Trees):
+    """Taxonomies: ``wordnet``, of the ImageNet-1k classes, is there; others are added from files.
+
+    A class is found in one by its concept, in any case and with blanks for underscores.
+    """
+
+    def taxonomies(self) -> DuckDBPyRelation:
+        """The taxonomies: taxonomy, kind, taxa, ranks, depth (edges), source, added_at (UTC)."""
+        return taxonomies.listing(self._database.reader())
+
+    def add_taxonomy(
+        self,
+        path: str | os.PathLike[str],
+        name: str,
+        *,
+        kind: TaxonomyKind | None = None,
+        replace: bool = False,
+    ) -> Taxonomy:
+        """Read a taxonomy from a file and keep it under ``name``; what was read is returned.
+
+        ``kind``, told from the file where it is not given: ``lineage``, a table with a column a rank, the
+        highest first, as kingdom … species (also ``synonyms``, ``concept``, ``label``); ``edges``, a table
+        with the columns child and parent (also rank, label, length, synonyms, concept); ``newick``.
+        Its ``notes`` say what was mended. Raises TaxonomyError for what can't be read, ArgumentError for a
+        name that is taken, without ``replace``.
+        """
+        from classrel_db.sources.taxonomy import read_taxonomy
+
+        require_name(name)
+        if kind is not None:
+            require_one_of("kind", kind, TAXONOMY_KINDS)
+        known = taxonomies.names(self._database.reader())
+        if name == _BUILT_IN:
+            raise ArgumentError(
+                f"{quoted(name)} is the taxonomy that comes with classrel; take another name"
+            )
+        if name in known and not replace:
+            raise ArgumentError(
+                f"there is a taxonomy {quoted(name)} already; take another name, or put this one in its "
+                "place with --replace"
+            )
+        found = read_taxonomy(Path(path), kind)
+        self.close()
+        with self._database.writer() as connection, transaction(connection):
+            taxonomies.store(connection, name, found)
+        return found
+
+    def remove_taxonomy(self, name: str) -> None:
+        """Delete a taxonomy. Raises ArgumentError for one that is not there, and for ``wordnet``."""
+        from classrel_db.catalog.treeing import require_taxonomy
+
+        require_taxonomy(self._database.reader(), name)
+        if name == _BUILT_IN:
+            raise ArgumentError(f"{quoted(name)} comes with classrel, and stays")
+        self.close()
+        with self._database.writer() as connection, transaction(connection):
+            taxonomies.remove(connection, name)
+
+    def match_taxonomy(self, model: str, taxonomy: str = _BUILT_IN) -> DuckDBPyRelation:
+        """Which class of a model is which taxon: model, class_idx, class, concept, taxonomy, taxon, label
+        (NULL where the class matches none). Raises UnknownModelError, ArgumentError."""
+        from classrel_db.catalog.treeing import require_taxonomy
+
+        (chosen,) = self._known_now().lookup.models(model)
+        connection = self._database.reader()
+        require_taxonomy(connection, taxonomy)
+        return taxonomies.matches(connection, taxonomy, chosen.model_id)
+
+    def compare_taxonomy(
+        self,
+        models: str | Sequence[str],
+        taxonomy: str = _BUILT_IN,
+        *,
+        measures: str | Sequence[str] | None = None,
+        method: Linkage = "ward",
+        distance: TreeDistance = "chord",
+        permutations: int = DEFAULT_PERMUTATIONS,
+        resamples: int = RESAMPLES,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> DuckDBPyRelation:
+        """How far the classes of ``models`` are related as in a taxonomy, a row a measure.
+
+        ``measures`` are some of :data:`classrel_db.maths.taxonomic.TAXONOMY_MEASURES`: path, wu-palmer and
+        lca-depth (RSA: Spearman's correlation over pairs of classes with the cosine; p is the Mantel
+        test's), triplets, and monophyly (of the tree by ``method`` and ``distance``). In a DAG the path is
+        the shortest, Wu-Palmer the largest and the common ancestor the deepest that there is; branches count
+        1 where the taxonomy gives no lengths.
+
+        Columns: model, taxonomy, measure, n (classes in the taxonomy), estimate, low and high (95 % bootstrap
+        interval over classes; NULL for triplets and monophyly), p_value (one-sided, of ``permutations``
+        of the classes), null_value, permutations (at most 199 for triplets), resamples, seed. Raises
+        UnknownModelError, ArgumentError: also where fewer than 4 classes are in the taxonomy.
+        """
+        from classrel_db.catalog import placing
+        from classrel_db.storage import arrays
+
+        require_count("permutations", permutations, 0, _MOST_DRAWS)
+        require_count("resamples", resamples, 0, _MOST_DRAWS)
+        require_count("seed", seed, 0, 2**63 - 1)
+        names = placing.measures_named(measures)
+        forest = self._forest(method, distance, progress)
+        chosen = self._known_now().lookup.models(models)
+        connection = self._database.reader()
+        placed = [placing.PlacedModel(connection, forest, model, taxonomy) for model in chosen]
+        columns = placing.comparison_columns(placed, forest, names, permutations, resamples, seed)
+        self._keep(forest)
+        return arrays.table(columns)
+
+    def taxonomy_clades(
+        self,
+        model: str,
+        taxonomy: str = _BUILT_IN,
+        *,
+        method: Linkage = "ward",
+        distance: TreeDistance = "chord",
+    ) -> DuckDBPyRelation:
+        """Whether a model's tree keeps each taxon together: a row for each of two classes or more.
+
+        Of taxa with the same classes the lowest alone. Columns: model, taxonomy, taxon, label, rank, depth,
+        classes, monophyletic, f1 (of the clade that fits best: 2·shared / (classes + clade)), clade (its
+        size), smallest (the size of the smallest clade that has them all), missing and intruding (labels:
+        what the best clade lacks, and has too many). The largest taxa first. Raises as
+        :meth:`compare_taxonomy`.
+        """
+        from classrel_db.catalog import placing
+        from classrel_db.storage import arrays
+
+        forest = self._forest(method, distance, None)
+        columns = placing.clade_columns(self._placed(model, taxonomy, forest))
+        self._keep(forest)
+        return arrays.table(columns)
+
+    def taxonomy_purity(
+        self,
+        model: str,
+        taxonomy: str = _BUILT_IN,
+        *,
+        k: int = 10,
+        permutations: int = DEFAULT_PERMUTATIONS,
+        seed: int = 0,
+    ) -> DuckDBPyRelation:
+        """How many of the nearest neighbours are of the same genus, family … : a row a rank.
+
+        Among the classes that have a taxon of the rank; where a taxonomy has no ranks, being of the same at
+        depth 7 means to have a common ancestor at that depth or below. Columns: model, taxonomy, rank, k, n
+        (classes), groups, purity (the share of the ``k`` nearest), chance (the share of all others), ratio,
+        p_value (one-sided, of ``permutations`` of the classes), permutations, seed. The lowest rank first.
+        Raises as :meth:`compare_taxonomy`.
+        """
+        from classrel_db.catalog import placing
+        from classrel_db.storage import arrays
+
+        require_count("permutations", permutations, 0, _MOST_DRAWS)
+        require_count("seed", seed, 0, 2**63 - 1)
+        placed = self._placed(model, taxonomy, self._forest("ward", "chord", None))
+        require_count("k", k, 1, placed.n - 1, "other classes")
+        return arrays.table(placing.purity_columns(placed, k, permutations, seed))
+
+    def taxonomy_surprises(
+        self, model: str, taxonomy: str = _BUILT_IN, *, k: int = 20
+    ) -> DuckDBPyRelation:
+        """The pairs of classes that stand otherwise in a model than in a taxonomy, ``k`` of each kind.
+
+        Columns: model, taxonomy, surprise (``closer`` in the model than in the taxonomy, then ``farther``),
+        rank, class_a, class_b, cosine, path (the length of the shortest way), common (their lowest common
+        ancestor), depth, cosine_share and path_share (the shares of all pairs that are less alike in the
+        model, and farther apart in the taxonomy; equal ones count half), difference of the two, by which they
+        are ranked. Raises as :meth:`compare_taxonomy`.
+        """
+        from classrel_db.catalog import placing
+        from classrel_db.storage import arrays
+
+        placed = self._placed(model, taxonomy, self._forest("ward", "chord", None))
+        require_count("k", k, 1, placed.n * (placed.n - 1) // 2, "pairs")
+        return arrays.table(placing.surprise_columns(placed, k))
+
+    def _placed(self, model: str, taxonomy: str, forest: Forest) -> PlacedModel:
+        from classrel_db.catalog.placing import PlacedModel
+
+        (chosen,) = self._known_now().lookup.models(model)
+        return PlacedModel(self._database.reader(), forest, chosen, taxonomy)

@@ -1,0 +1,336 @@
+"""The part of a catalog that clusters the classes of a model, and compares the trees of models."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from classrel_db.catalog.arguments import require_count, require_one_of
+from classrel_db.catalog.opened import Opened
+from classrel_db.errors import ArgumentError, ClassrelWarning, DatabaseError
+from classrel_db.records import (
+    CLADE_RESAMPLES,
+    DEFAULT_PERMUTATIONS,
+    LINKAGES,
+    TREE_DISTANCES,
+)
+from classrel_db.storage.transaction import transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Literal
+
+    import numpy as np
+    from duckdb import DuckDBPyRelation
+    from numpy.typing import NDArray
+    from skbio import TreeNode
+
+    from classrel_db.catalog.alignment import Alignment
+    from classrel_db.catalog.forest import Forest
+    from classrel_db.records import Linkage, Progress, StoredModel, TreeDistance
+
+_MOST_DRAWS = 100_000
+_CUTS = (
+    2,
+    5,
+    10,
+    20,
+    50,
+    100,
+    200,
+    500,
+    1_000,
+    2_000,
+    5_000,
+    10_000,
+)  # of the Fowlkes-Mallows index
+
+
+class Trees(Opened):
+    """Hierarchical clustering of classes.
+
+    ``method`` is the linkage: ward, average, complete, single, weighted, centroid or median.
+    ``distance`` is chord, sqrt(2-2cos); condensed, (1-cos)/2 less its minimum; profile, where each row of
+    the matrix of (1-cos)/2 is an observation, as in the published code of the method; or euclidean, of
+    the normalised rows. A model's tree by a method and a distance is computed once and kept in the
+    database; the first time, therefore, the file is written, as by an ingest. Where it can't be
+    written the answer is the same and a :class:`ClassrelWarning` says so.
+    """
+
+    def tree(
+        self,
+        model: str,
+        *,
+        around: str | int | None = None,
+        k: int | None = None,
+        method: Linkage = "ward",
+        distance: TreeDistance = "chord",
+        support: bool = False,
+        resamples: int = CLADE_RESAMPLES,
+        seed: int = 0,
+        across: bool = False,
+        taxonomy: str = "wordnet",
+        progress: Progress | None = None,
+    ) -> DuckDBPyRelation:
+        """The tree of a model's classes, a row a node: all of it, or as far as ``k`` says.
+
+        With ``around``, a class, the largest clade with it that has at most ``k`` classes; else, with ``k``,
+        the ``k`` topmost clades and what joins them. Leaves have the numbers of their classes, then
+        come the merges in their order.
+
+        Columns: model, node, parent (NULL at the top), left_node, right_node (NULL for a class), height
+        (at which the two were joined), size (classes), place (of the first of them in leaf order, from
+        0), name (the label; of a clade the taxon of ``taxonomy`` that fits it best), f1 (how well), concept,
+        support (of ``resamples`` bootstrap resamples of the dimensions, the share that have the clade),
+        models and nearly (of the other models, the shares that have it, and a clade with an F1 of
+        at least 0.8 with it), method, distance. In the order of places, the larger clade first.
+
+        ``support`` and ``across`` compute the shares; NULL where that has never been asked for. Raises
+        UnknownModelError, UnknownClassError, AmbiguousClassError, ArgumentError.
+        """
+        from classrel_db.catalog import treeing
+        from classrel_db.storage import arrays
+
+        chosen = self._known_now().lookup.models(model)[0]
+        require_count("resamples", resamples, 1, _MOST_DRAWS)
+        require_count("seed", seed, 0, 2**63 - 1)
+        if k is not None:
+            require_count("k", k, 1, chosen.n_classes, f"classes of {chosen.name}")
+        focal = None
+        if around is not None:
+            focal = self._known_now().lookup.find(around, [chosen])[chosen.model_id].index
+        forest = self._forest(method, distance, progress)
+        grown = forest.grown(chosen)
+        found = forest.known_support(chosen)
+        if support:
+            found["dimensions"] = forest.support_by_dimensions(chosen, grown.tree, resamples, seed)
+        if across:
+            alignment, others = self._others(chosen)
+            found["models"] = forest.support_by_models(chosen, grown.tree, others, alignment)
+        named = treeing.Named(self._database.reader(), chosen, taxonomy)
+        columns = treeing.tree_rows(chosen, grown, found, named, focal, k)
+        self._keep(forest)
+        return arrays.table(columns)
+
+    def cluster(
+        self,
+        model: str,
+        k: int | None = None,
+        *,
+        height: float | None = None,
+        method: Linkage = "ward",
+        distance: TreeDistance = "chord",
+        taxonomy: str = "wordnet",
+        progress: Progress | None = None,
+    ) -> DuckDBPyRelation:
+        """The classes of a model in clusters: ``k`` of them, those below a ``height`` of the tree, or as
+        many as give the largest mean silhouette.
+
+        A row a class, in leaf order. Columns: model, cluster (from 1), name (of the cluster: the taxon of
+        ``taxonomy`` with the best F1 over its classes, else its medoid), class, concept, size, medoid (the
+        class most like the others), similarity (mean cosine of its pairs, NULL for one class),
+        silhouette (of the class, by the tree's distance, in [-1, 1]; Rousseeuw 1987), cluster_silhouette
+        (the mean of them), nearest (the other cluster with the largest mean cosine), nearest_name,
+        nearest_similarity, taxon (its key), purity (the share of the cluster that is of the taxon), recall
+        (the share of the taxon's classes that are in the cluster), f1, fits (whether the class is of the
+        taxon), node, method, distance, tie (the height of the merges between which the cut had to choose;
+        NULL where it had not: then it goes by the order of the merges, and a warning says so).
+        Raises UnknownModelError, ArgumentError.
+        """
+        from classrel_db.catalog import treeing
+        from classrel_db.storage import arrays
+
+        chosen = self._known_now().lookup.models(model)[0]
+        if k is not None and height is not None:
+            raise ArgumentError(
+                "k and a height; give one of them, or neither for the best silhouette"
+            )
+        if k is not None:
+            require_count("k", k, 1, chosen.n_classes, f"classes of {chosen.name}")
+        if height is not None and not (isinstance(height, int | float) and height >= 0):
+            raise ArgumentError(f"height is {height!r}; it is a number from 0 on")
+        forest = self._forest(method, distance, progress)
+        grown = forest.grown(chosen)
+        cut = treeing.cut(forest, chosen, grown, k, height)
+        named = treeing.Named(self._database.reader(), chosen, taxonomy)
+        columns = treeing.cluster_rows(forest, chosen, grown, cut, named)
+        self._keep(forest)
+        if cut.tie is not None:
+            _warn(
+                f"{chosen.name}: merges of the same height, {cut.tie:.6g}, on both sides of the cut into "
+                f"{cut.count:,}: another cut would be as good; it goes by the order of the merges"
+            )
+        return arrays.table(columns)
+
+    def linkage(
+        self, model: str, *, method: Linkage = "ward", distance: TreeDistance = "chord"
+    ) -> NDArray[np.float64]:
+        """The linkage matrix of a model ((C-1)×4) as scipy.cluster.hierarchy has it: two nodes, height,
+        size; leaves are class indices. Raises UnknownModelError, ArgumentError."""
+        chosen = self._known_now().lookup.models(model)[0]
+        forest = self._forest(method, distance, None)
+        Z = forest.grown(chosen).stored.Z.copy()
+        self._keep(forest)
+        return Z
+
+    def leaf_order(
+        self, model: str, *, method: Linkage = "ward", distance: TreeDistance = "chord"
+    ) -> NDArray[np.int64]:
+        """The class indices (C,) in the order of the leaves: optimal for up to 2,000 classes (Bar-Joseph
+        et al. 2001), beyond by the axis along which the rows vary most. Raises as :meth:`linkage`."""
+        chosen = self._known_now().lookup.models(model)[0]
+        forest = self._forest(method, distance, None)
+        order = forest.grown(chosen).stored.order.copy()
+        self._keep(forest)
+        return order
+
+    def tree_node(
+        self, model: str, *, method: Linkage = "ward", distance: TreeDistance = "chord"
+    ) -> TreeNode:
+        """The tree as a scikit-bio TreeNode: tips named by concept, lengths so that twice a tip's distance
+        from an ancestor is what the tree has joined at. Raises as :meth:`linkage`."""
+        from classrel_db.maths.trees.skbio_tree import tree_node
+
+        chosen = self._known_now().lookup.models(model)[0]
+        forest = self._forest(method, distance, None)
+        tree = forest.grown(chosen).tree
+        self._keep(forest)
+        concepts: list[str | None] = [None] * len(tree.parent)
+        concepts[: tree.n] = self._concepts(chosen)
+        above = tree.height[tree.parent]
+        return tree_node(tree.parent.tolist(), (above - tree.height).tolist(), concepts)
+
+    def compare_trees(
+        self,
+        *models: str,
+        measures: str | Sequence[str] | None = None,
+        ks: Sequence[int] | Literal["curve"] | None = None,
+        method: Linkage = "ward",
+        distance: TreeDistance = "chord",
+        permutations: int = DEFAULT_PERMUTATIONS,
+        seed: int = 0,
+        ancestors: bool = False,
+        progress: Progress | None = None,
+    ) -> DuckDBPyRelation:
+        """How far the trees of every two of ``models`` agree on the classes that they share.
+
+        The trees are those of all classes, less those that only one model has. ``measures`` are some of
+        :data:`classrel_db.maths.trees.compare.TREE_MEASURES`; ``ks`` the numbers of clusters for
+        the Fowlkes-Mallows index, 2, 5, 10, 20 … by default; "curve" is many, from 2 to n-1. Classes are
+        the same as in :meth:`compare`.
+
+        Columns: model_a, model_b, measure, k (NULL but for fowlkes-mallows), n (shared classes), estimate,
+        p_value (one-sided, of ``permutations`` of the leaves of one tree: is there more agreement than
+        if they were matched at random?), null_value (their mean), null_low, null_high (95 % of
+        them), permutations (fewer for what takes long), seed, method, distance. NULL where a measure
+        is not defined. Raises UnknownModelError, ArgumentError.
+        """
+        from classrel_db.catalog import treeing
+        from classrel_db.storage import arrays
+
+        chosen = self._distinct(models)
+        require_count("permutations", permutations, 0, _MOST_DRAWS)
+        require_count("seed", seed, 0, 2**63 - 1)
+        names = treeing.measures_named(measures)
+        forest = self._forest(method, distance, progress)
+        alignment = treeing.alignment(self._database.reader(), ancestors=ancestors)
+        rows: list[dict[str, Any]] = []
+        for a, b in combinations(chosen, 2):
+            rows += treeing.comparison(forest, alignment, a, b, names, ks, permutations, seed)
+        self._keep(forest)
+        return arrays.table(treeing.comparison_columns(rows))
+
+    def consensus_tree(
+        self,
+        models: str | Sequence[str] | None = None,
+        *,
+        method: Linkage = "ward",
+        distance: TreeDistance = "chord",
+        taxonomy: str = "wordnet",
+        progress: Progress | None = None,
+    ) -> DuckDBPyRelation:
+        """The majority-rule consensus of the trees of ``models``, or of all: the clades that more than half
+        of them have, on the concepts that all of them share (Margush & McMorris 1981).
+
+        Columns as of :meth:`tree`, with the number of models as ``model``; ``models`` is the share of them
+        that have the clade; a node may have more than two children, so left_node and right_node are
+        NULL, and there are no heights. Raises UnknownModelError, and ArgumentError for fewer than two
+        models or fewer than 4 shared classes.
+        """
+        from classrel_db.catalog import treeing
+        from classrel_db.storage import arrays
+
+        chosen = (
+            self._known_now().lookup.models()
+            if models is None
+            else self._distinct([models] if isinstance(models, str) else models)
+        )
+        if len(chosen) < 2:
+            raise ArgumentError(
+                f"there is {len(chosen)} model; a consensus needs two or more: ingest another"
+            )
+        forest = self._forest(method, distance, progress)
+        alignment = treeing.alignment(self._database.reader())
+        columns = treeing.consensus_rows(
+            self._database.reader(), forest, alignment, chosen, taxonomy
+        )
+        self._keep(forest)
+        return arrays.table(columns)
+
+    def _forest(self, method: Linkage, distance: TreeDistance, progress: Progress | None) -> Forest:
+        from classrel_db.catalog.forest import Forest
+        from classrel_db.maths.trees.linkage import EUCLIDEAN_METHODS, is_euclidean
+
+        require_one_of("method", method, LINKAGES)
+        require_one_of("distance", distance, TREE_DISTANCES)
+        if method in EUCLIDEAN_METHODS and not is_euclidean(distance):
+            _warn(
+                f"{method} linkage takes its distances for Euclidean, and {distance} ones are not: its "
+                "heights mean nothing by themselves; chord distances are the usual choice"
+            )
+        if distance == "profile":
+            _warn(
+                "profile: each row of the matrix of (1-cos)/2 is an observation, as in the published code; "
+                "heights are Euclidean distances of such rows"
+            )
+        return Forest(self._database.reader, method, distance, progress or (lambda _step: None))
+
+    def _keep(self, forest: Forest) -> None:
+        """Write what was made into the file, where that is possible."""
+        if not (forest.fresh or forest.found):
+            return
+        self.close()
+        try:
+            with self._database.writer() as connection, transaction(connection):
+                forest.keep(connection)
+        except DatabaseError as error:
+            _warn(f"the tree is not kept in the database: {error}")
+
+    def _concepts(self, model: StoredModel) -> list[str]:
+        from classrel_db.storage import comparisons
+
+        return comparisons.concepts(self._database.reader(), model.model_id)
+
+    def _others(self, model: StoredModel) -> tuple[Alignment, list[StoredModel]]:
+        """The other models that share enough classes with one. Raises ArgumentError where there is none."""
+        from classrel_db.catalog.treeing import alignment
+        from classrel_db.maths.geometry import LEAST_CLASSES
+
+        aligned = alignment(self._database.reader())
+        every = self._known_now().lookup.models()
+        others = [
+            other
+            for other in every
+            if other != model and len(aligned.shared(model, other)) >= LEAST_CLASSES
+        ]
+        if not others:
+            raise ArgumentError(
+                f"no other model shares {LEAST_CLASSES} classes with {model.name}: there is none to look "
+                "for its clades in; ingest another"
+            )
+        return aligned, others
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, ClassrelWarning, stacklevel=3)

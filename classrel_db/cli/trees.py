@@ -1,0 +1,515 @@
+"""Commands on trees: of one model, of several, against taxonomies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from classrel_db.cli.desk import (
+    FILE,
+    database,
+    open_catalog,
+    reading,
+    reading_tree,
+    show,
+    tell,
+    watched,
+)
+from classrel_db.cli.groups import WithDefault
+from classrel_db.records import (
+    CLADE_RESAMPLES,
+    LINKAGES,
+    TAXONOMY_KINDS,
+    TREE_DISTANCES,
+    Linkage,
+    TaxonomyKind,
+    TreeDistance,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_method = click.option(
+    "--method", type=click.Choice(LINKAGES), default="ward", show_default=True, help="The linkage."
+)
+_distance = click.option(
+    "--distance",
+    type=click.Choice(TREE_DISTANCES),
+    default="chord",
+    show_default=True,
+    help="chord: sqrt(2-2cos). condensed: (1-cos)/2 less its minimum. profile: of rows of the matrix of "
+    "(1-cos)/2, as in the published code. euclidean: of the normalised rows.",
+)
+_names = click.option(
+    "--taxonomy",
+    default="wordnet",
+    show_default=True,
+    metavar="NAME",
+    help="Name clades by the taxa of this taxonomy.",
+)
+_seed = click.option(
+    "--seed", type=int, default=0, show_default=True, help="What everything random is drawn with."
+)
+_permutations = click.option(
+    "--permutations",
+    type=int,
+    default=999,
+    show_default=True,
+    metavar="N",
+    help="Permutations of the classes behind each p and null.",
+)
+
+
+def _clustered(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which tree."""
+    return _method(_distance(command))
+
+
+@click.group(cls=WithDefault, default="show")
+def tree() -> None:
+    """Draw, compare and export trees of classes.
+
+    `classrel tree MODEL` is short for `classrel tree show MODEL`, whose --help lists its options: a model's
+    tree, all of it or the clade around a class, in the terminal or as Newick, Nexus, GraphML or rows.
+
+    \b
+    Examples:
+      classrel tree efficientnet_lite0
+      classrel tree efficientnet_lite0 --around 'Dungeness crab' --support
+      classrel tree efficientnet_lite0 --format newick --output tree.nwk
+      classrel tree compare efficientnet_lite0 efficientnet_lite2
+      classrel tree consensus
+    """
+
+
+@tree.command(name="show")
+@click.argument("model")
+@click.option("--around", metavar="CLASS", help="The clade around this class.")
+@click.option(
+    "-k",
+    type=int,
+    help="With --around, classes of the clade at most; else clades to draw.  [default: 25; 30 in a drawing]",
+)
+@click.option("--all", "whole", is_flag=True, help="Draw every class.")
+@click.option(
+    "--support",
+    is_flag=True,
+    help="Find each clade's support: the share of bootstrap resamples of the dimensions that have it.",
+)
+@click.option(
+    "--across", is_flag=True, help="Find in what share of the other models each clade is there."
+)
+@click.option(
+    "--resamples",
+    type=int,
+    default=CLADE_RESAMPLES,
+    show_default=True,
+    metavar="N",
+    help="Resamples for --support.",
+)
+@_seed
+@_clustered
+@_names
+@reading_tree
+def show_tree(
+    model: str,
+    around: str | None,
+    k: int | None,
+    whole: bool,
+    support: bool,
+    across: bool,
+    resamples: int,
+    seed: int,
+    method: Linkage,
+    distance: TreeDistance,
+    taxonomy: str,
+    db: Path | None,
+    **written: Any,
+) -> None:
+    """Draw the tree of a model's classes, or write it to a file.
+
+    A drawing shows the topmost clades, each by the taxon that fits it best, with its number of classes;
+    --around goes to one class. Files, and rows, have the whole tree. It is computed once and kept in
+    the database (tables merges, leaves, clade_support), and so is the support that was asked for.
+
+    \b
+    Examples:
+      classrel tree efficientnet_lite0 -k 40
+      classrel tree efficientnet_lite0 --around 'Dungeness crab' --support --across
+      classrel tree efficientnet_lite0 --method average --output tree.nex
+    """
+    if whole and (k is not None or around is not None):
+        raise click.UsageError("--all goes without -k and --around")
+    drawn = written["format"] in {None, "table"} and (
+        written["output"] is None or written["output"].suffix == ".txt"
+    )
+    with open_catalog(db) as catalog:
+        if k is None and around is None and drawn and not whole:
+            k = min(30, int(catalog.info(model).project("n_classes").fetchall()[0][0]))
+        with watched() as progress:
+            rows = catalog.tree(
+                model,
+                around=around,
+                k=k,
+                method=method,
+                distance=distance,
+                support=support,
+                resamples=resamples,
+                seed=seed,
+                across=across,
+                taxonomy=taxonomy,
+                progress=progress,
+            )
+        show(catalog, rows, written, "trees.dendrogram")
+        said = f"{method} linkage of {distance} distances"
+        tell(f"{said}; seed {seed}, {resamples:,} resamples of the dimensions" if support else said)
+
+
+@tree.command(name="compare")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
+@click.option(
+    "--measure",
+    "measures",
+    multiple=True,
+    metavar="NAME",
+    help="Only this measure; may be repeated.  [default: all]",
+)
+@click.option(
+    "-k",
+    "ks",
+    type=int,
+    multiple=True,
+    help="Clusters for the Fowlkes-Mallows index; may be repeated.  [default: 2, 5, 10, 20 …]",
+)
+@click.option("--bk", is_flag=True, help="Only the Fowlkes-Mallows index, as a curve over k.")
+@_permutations
+@_seed
+@click.option(
+    "--ancestors",
+    is_flag=True,
+    help="A class that the other model lacks counts as the nearest WordNet ancestor that it has.",
+)
+@_clustered
+@reading
+def compare_trees(
+    models: tuple[str, ...],
+    measures: tuple[str, ...],
+    ks: tuple[int, ...],
+    bk: bool,
+    permutations: int,
+    seed: int,
+    ancestors: bool,
+    method: Linkage,
+    distance: TreeDistance,
+    db: Path | None,
+    **written: Any,
+) -> None:
+    """Say how far the trees of models agree, each measure with p and what chance would give.
+
+    On the classes that both models have. p is one-sided, of permutations of the leaves of one tree; the
+    band is where 95 % of these permutations lie.
+
+    \b
+    Examples:
+      classrel tree compare efficientnet_lite0 efficientnet_lite2
+      classrel tree compare efficientnet_lite0 efficientnet_lite1 efficientnet_lite2 --measure triplets
+      classrel tree compare efficientnet_lite0 efficientnet_lite2 --bk --output bk.csv
+    """
+    if bk and (measures or ks):
+        raise click.UsageError("--bk goes without --measure and -k")
+    with open_catalog(db) as catalog:
+        with watched() as progress:
+            rows = catalog.compare_trees(
+                *models,
+                measures="fowlkes-mallows" if bk else measures or None,
+                ks="curve" if bk else ks or None,
+                method=method,
+                distance=distance,
+                permutations=permutations,
+                seed=seed,
+                ancestors=ancestors,
+                progress=progress,
+            )
+        show(catalog, rows, written, "tree_tables.comparisons")
+        tell(
+            f"{method} linkage of {distance} distances; seed {seed}; p: is there more agreement than if the "
+            "leaves were matched at random?"
+        )
+
+
+@tree.command(name="consensus")
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@_clustered
+@_names
+@reading_tree
+def consensus_tree(
+    models: tuple[str, ...],
+    method: Linkage,
+    distance: TreeDistance,
+    taxonomy: str,
+    db: Path | None,
+    **written: Any,
+) -> None:
+    """Draw or write the clades that more than half of the models have, as a tree.
+
+    Of all models, or of those named; on the classes that they all have. What no majority agrees on is
+    left open: a node may have many branches.
+
+    \b
+    Examples:
+      classrel tree consensus --output consensus.nwk
+      classrel tree consensus efficientnet_lite0 efficientnet_lite1 efficientnet_lite2
+    """
+    with open_catalog(db) as catalog:
+        with watched() as progress:
+            rows = catalog.consensus_tree(
+                models or None,
+                method=method,
+                distance=distance,
+                taxonomy=taxonomy,
+                progress=progress,
+            )
+        show(catalog, rows, written, "trees.dendrogram")
+        tell(f"majority-rule consensus; {method} linkage of {distance} distances")
+
+
+@click.command()
+@click.argument("model")
+@click.option("-k", type=int, help="How many clusters.  [default: the best silhouette]")
+@click.option("--height", type=float, help="Cut at this height of the tree.")
+@_clustered
+@_names
+@reading
+def cluster(
+    model: str,
+    k: int | None,
+    height: float | None,
+    method: Linkage,
+    distance: TreeDistance,
+    taxonomy: str,
+    db: Path | None,
+    **written: Any,
+) -> None:
+    """Cut a model's tree into clusters, each named by the taxon that fits it best.
+
+    Into -k clusters, at a --height, or where the mean silhouette is largest. A table has a line a cluster,
+    with the classes that are not of the taxon marked; other formats a row a class.
+
+    \b
+    Examples:
+      classrel cluster efficientnet_lite0 -k 40
+      classrel cluster efficientnet_lite0 --height 1.5 --format csv
+    """
+    if k is not None and height is not None:
+        raise click.UsageError("-k and --height; give one of them, or neither")
+    with open_catalog(db) as catalog:
+        with watched() as progress:
+            rows = catalog.cluster(
+                model,
+                k,
+                height=height,
+                method=method,
+                distance=distance,
+                taxonomy=taxonomy,
+                progress=progress,
+            )
+        show(catalog, rows, written, "tree_tables.clusters")
+        tell(f"{method} linkage of {distance} distances, named by {taxonomy}")
+
+
+@click.group()
+def taxonomy() -> None:
+    """Hold models against a taxonomy: WordNet's, which is there, or your own.
+
+    \b
+    Examples:
+      classrel taxonomy compare efficientnet_lite0 wordnet
+      classrel taxonomy surprises efficientnet_lite0 wordnet -k 20
+      classrel taxonomy add birds.csv --name birds
+      classrel taxonomy match efficientnet_lite0 birds
+    """
+
+
+@taxonomy.command(name="add")
+@click.argument("file", type=FILE)
+@click.option("--name", required=True, help="What to call it.")
+@click.option(
+    "--kind",
+    type=click.Choice(TAXONOMY_KINDS),
+    help="lineage: a table with a column a rank. edges: the columns child and parent. newick.  [default: "
+    "told from the file]",
+)
+@click.option("--replace", is_flag=True, help="Put it in the place of the one of that name.")
+@database
+def add_taxonomy(
+    file: Path, name: str, kind: TaxonomyKind | None, replace: bool, db: Path | None
+) -> None:
+    """Read a taxonomy from FILE.
+
+    A csv with a column a rank, the highest first (kingdom … species); or with the columns child and parent;
+    or Newick. Classes are found in it by their concept, in any case: a species name, a WordNet id. The
+    columns synonyms and concept give further names.
+
+    \b
+    Examples:
+      classrel taxonomy add birds.csv --name birds
+      classrel taxonomy add tree.nwk --name molecular
+    """
+    with open_catalog(db) as catalog:
+        found = catalog.add_taxonomy(file, name, kind=kind, replace=replace)
+        for note in found.notes:
+            tell(f"note: {note}")
+        tell(f"{name}: {len(found.taxa):,} taxa, read as {found.kind}")
+        for model in catalog.models().project("model").fetchall():
+            matched = catalog.match_taxonomy(model[0], name)
+            every, known = matched.aggregate("count(*), count(taxon)").fetchall()[0]
+            tell(f"{model[0]}: {known:,} of {every:,} classes are in it")
+
+
+@taxonomy.command(name="list")
+@reading
+def list_taxonomies(db: Path | None, **written: Any) -> None:
+    """Show the taxonomies that there are."""
+    with open_catalog(db) as catalog:
+        show(catalog, catalog.taxonomies(), written)
+
+
+@taxonomy.command(name="remove")
+@click.argument("name")
+@database
+def remove_taxonomy(name: str, db: Path | None) -> None:
+    """Delete a taxonomy."""
+    with open_catalog(db) as catalog:
+        catalog.remove_taxonomy(name)
+        tell(f"{name}: removed")
+
+
+@taxonomy.command(name="match")
+@click.argument("model")
+@click.argument("name", default="wordnet")
+@click.option("--missing", is_flag=True, help="Only the classes that match no taxon.")
+@reading
+def match_taxonomy(model: str, name: str, missing: bool, db: Path | None, **written: Any) -> None:
+    """Show which class of a model is which taxon, and which match none."""
+    with open_catalog(db) as catalog:
+        rows = catalog.match_taxonomy(model, name)
+        every, known = rows.aggregate("count(*), count(taxon)").fetchall()[0]
+        show(catalog, rows.filter("taxon IS NULL") if missing else rows, written, "model_table")
+        tell(f"{known:,} of {every:,} classes of {model} are in {name}")
+
+
+@taxonomy.command(name="compare")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.argument("name", metavar="TAXONOMY")
+@click.option(
+    "--measure",
+    "measures",
+    multiple=True,
+    metavar="NAME",
+    help="Only this measure; may be repeated.  [default: all]",
+)
+@click.option("--clades", is_flag=True, help="Instead, each taxon: does the tree keep it together?")
+@click.option(
+    "--purity", is_flag=True, help="Instead, each rank: are nearest neighbours of the same taxon?"
+)
+@click.option("-k", type=int, help="Neighbours for --purity.  [default: 10]")
+@_permutations
+@click.option(
+    "--resamples",
+    type=int,
+    default=1_000,
+    show_default=True,
+    metavar="N",
+    help="Bootstrap resamples of the classes behind each interval.",
+)
+@_seed
+@_clustered
+@reading
+def compare_taxonomy(
+    models: tuple[str, ...],
+    name: str,
+    measures: tuple[str, ...],
+    clades: bool,
+    purity: bool,
+    k: int | None,
+    permutations: int,
+    resamples: int,
+    seed: int,
+    method: Linkage,
+    distance: TreeDistance,
+    db: Path | None,
+    **written: Any,
+) -> None:
+    """Say how far models relate classes as a taxonomy does.
+
+    By the rank correlation of cosines with path length, Wu-Palmer similarity and the depth of the common
+    ancestor, each with interval and p; by triplets; by the taxa that are one clade of the model's tree.
+    --clades lists every taxon with the clade that fits it best, --purity the share of neighbours that are of
+    the same genus, family … against chance.
+
+    \b
+    Examples:
+      classrel taxonomy compare efficientnet_lite0 efficientnet_lite2 wordnet
+      classrel taxonomy compare efficientnet_lite0 wordnet --clades --output clades.csv
+      classrel taxonomy compare efficientnet_lite0 wordnet --purity
+    """
+    if clades and (purity or measures):
+        raise click.UsageError("--clades goes without --purity and --measure")
+    if purity and measures:
+        raise click.UsageError("--purity goes without --measure")
+    if (clades or purity) and len(models) > 1:
+        raise click.UsageError("--clades and --purity take one model")
+    if k is not None and not purity:
+        raise click.UsageError("-k is for --purity")
+    with open_catalog(db) as catalog:
+        with watched() as progress:
+            if clades:
+                rows = catalog.taxonomy_clades(models[0], name, method=method, distance=distance)
+            elif purity:
+                rows = catalog.taxonomy_purity(
+                    models[0], name, k=10 if k is None else k, permutations=permutations, seed=seed
+                )
+            else:
+                rows = catalog.compare_taxonomy(
+                    models,
+                    name,
+                    measures=measures or None,
+                    method=method,
+                    distance=distance,
+                    permutations=permutations,
+                    resamples=resamples,
+                    seed=seed,
+                    progress=progress,
+                )
+        drawing = "clades" if clades else "purity" if purity else "taxonomy"
+        show(catalog, rows, written, f"tree_tables.{drawing}", most=100 if clades else None)
+        if clades:
+            kept, every = rows.aggregate("count(*) FILTER (monophyletic), count(*)").fetchall()[0]
+            tell(
+                f"{kept:,} of {every:,} taxa are one clade of the {method} tree of {distance} distances"
+            )
+        else:
+            tell(f"seed {seed}; p is one-sided, of permutations of the classes")
+
+
+@taxonomy.command(name="surprises")
+@click.argument("model")
+@click.argument("name", metavar="[TAXONOMY]", default="wordnet")
+@click.option("-k", type=int, default=20, show_default=True, help="Pairs of each kind.")
+@reading
+def surprises(model: str, name: str, k: int, db: Path | None, **written: Any) -> None:
+    """Show the classes that stand otherwise in a model than in a taxonomy.
+
+    Closer: far apart in the taxonomy, alike in the model. Farther: the other way round. Ranked by the
+    difference of the two shares, of the pairs that are less alike in the model, and farther apart in the
+    taxonomy.
+
+    \b
+    Example:
+      classrel taxonomy surprises efficientnet_lite0 wordnet -k 20
+    """
+    with open_catalog(db) as catalog:
+        rows = catalog.taxonomy_surprises(model, name, k=k)
+        show(catalog, rows, written, "tree_tables.surprises")

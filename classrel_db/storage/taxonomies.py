@@ -1,0 +1,183 @@
+"""Taxonomies in the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from classrel_db.storage.arrow import numbers, texts
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+    from classrel_db.records import Taxonomy
+
+_TABLES = ("taxon_names", "taxon_parents", "taxa", "taxonomies")
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The taxa over the classes of one model, by columns.
+
+    ``taxa`` are keys, each with ``labels``, ``ranks``, ``depths`` and its ``parents`` (position, length or
+    None); ``of_class`` is the position of each class's taxon by class index, where it has one.
+    """
+
+    taxa: list[str]
+    labels: list[str]
+    ranks: list[str | None]
+    depths: list[int]
+    parents: list[list[tuple[int, float | None]]]
+    of_class: dict[int, int]
+
+
+def names(connection: DuckDBPyConnection) -> list[str]:
+    """The taxonomies there are."""
+    rows = connection.execute(
+        "SELECT taxonomy FROM taxonomies ORDER BY added_at, taxonomy"
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+def listing(connection: DuckDBPyConnection) -> DuckDBPyRelation:
+    """Each taxonomy: taxonomy, kind, taxa, ranks, depth, source, added_at."""
+    return connection.sql(
+        """
+        SELECT
+            t.taxonomy,
+            t.kind,
+            count(x.taxon) AS taxa,
+            count(DISTINCT x.rank) AS ranks,
+            max(x.depth) AS depth,
+            t.source,
+            t.added_at
+        FROM taxonomies AS t
+        LEFT JOIN taxa AS x ON x.taxonomy = t.taxonomy
+        GROUP BY ALL
+        ORDER BY t.added_at, t.taxonomy
+        """
+    )
+
+
+def store(connection: DuckDBPyConnection, name: str, taxonomy: Taxonomy) -> None:
+    """Keep a taxonomy under ``name``, in place of the one that may have it."""
+    import pyarrow as pa
+
+    remove(connection, name)
+    connection.execute(
+        "INSERT INTO taxonomies VALUES (?, ?, ?, date_trunc('second', now() AT TIME ZONE 'UTC'))",
+        [name, taxonomy.kind, taxonomy.source],
+    )
+    given = pa.Table.from_arrays(  # noqa: F841
+        [texts(taxonomy.taxa), texts(taxonomy.labels), texts(taxonomy.ranks)],
+        names=["taxon", "label", "rank"],
+    )
+    edges = pa.Table.from_arrays(  # noqa: F841
+        [texts(taxonomy.children), texts(taxonomy.parents), numbers(taxonomy.lengths, "float64")],
+        names=["taxon", "parent", "length"],
+    )
+    called = pa.Table.from_arrays(  # noqa: F841
+        [texts([name for name, _ in taxonomy.names]), texts([key for _, key in taxonomy.names])],
+        names=["name", "taxon"],
+    )
+    # DuckDB finds the local variables by their names
+    connection.execute(
+        "INSERT INTO taxon_parents SELECT $name, taxon, parent, length FROM edges", {"name": name}
+    )
+    connection.execute(
+        """
+        INSERT INTO taxa
+        WITH RECURSIVE below AS (
+            SELECT g.taxon, 0 AS depth
+            FROM given AS g
+            WHERE g.taxon NOT IN (SELECT e.taxon FROM edges AS e)
+            UNION
+            SELECT e.taxon, b.depth + 1 FROM below AS b JOIN edges AS e ON e.parent = b.taxon
+        )
+        SELECT $name, g.taxon, g.label, g.rank, min(b.depth)
+        FROM given AS g
+        JOIN below AS b ON b.taxon = g.taxon
+        GROUP BY ALL
+        ORDER BY g.taxon
+        """,
+        {"name": name},
+    )
+    connection.execute(
+        "INSERT INTO taxon_names SELECT $name, name, taxon FROM called", {"name": name}
+    )
+
+
+def remove(connection: DuckDBPyConnection, name: str) -> None:
+    """Delete a taxonomy."""
+    for table in _TABLES:
+        connection.execute(f"DELETE FROM {table} WHERE taxonomy = ?", [name])  # noqa: S608
+
+
+def placed(connection: DuckDBPyConnection, name: str, model_id: int) -> Placed:
+    """The classes of a model in a taxonomy, with every taxon above them."""
+    found = connection.execute(
+        """
+        SELECT c.class_idx, n.taxon
+        FROM classes AS c
+        JOIN taxon_names AS n ON n.taxonomy = $name AND n.name = lower(replace(c.concept, '_', ' '))
+        WHERE c.model_id = $id
+        ORDER BY c.class_idx
+        """,
+        {"name": name, "id": model_id},
+    ).fetchall()
+    edges = connection.execute(
+        """
+        WITH RECURSIVE own AS (
+            SELECT DISTINCT n.taxon
+            FROM classes AS c
+            JOIN taxon_names AS n ON n.taxonomy = $name AND n.name = lower(replace(c.concept, '_', ' '))
+            WHERE c.model_id = $id
+        ),
+        above AS (
+            SELECT o.taxon FROM own AS o
+            UNION
+            SELECT p.parent
+            FROM above AS a
+            JOIN taxon_parents AS p ON p.taxonomy = $name AND p.taxon = a.taxon
+        )
+        SELECT a.taxon, x.label, x.rank, x.depth, p.parent, p.length
+        FROM above AS a
+        JOIN taxa AS x ON x.taxonomy = $name AND x.taxon = a.taxon
+        LEFT JOIN taxon_parents AS p ON p.taxonomy = $name AND p.taxon = a.taxon
+        ORDER BY a.taxon, p.parent
+        """,
+        {"name": name, "id": model_id},
+    ).fetchall()
+    taxa = list(dict.fromkeys(row[0] for row in edges))
+    place = {taxon: number for number, taxon in enumerate(taxa)}
+    facts = {row[0]: row[1:4] for row in edges}
+    parents: list[list[tuple[int, float | None]]] = [[] for _ in taxa]
+    for taxon, _, _, _, parent, length in edges:
+        if parent is not None:
+            parents[place[taxon]].append((place[parent], length))
+    return Placed(
+        taxa,
+        [facts[taxon][0] for taxon in taxa],
+        [facts[taxon][1] for taxon in taxa],
+        [facts[taxon][2] for taxon in taxa],
+        parents,
+        {index: place[taxon] for index, taxon in found},
+    )
+
+
+def matches(connection: DuckDBPyConnection, name: str, model_id: int) -> DuckDBPyRelation:
+    """Each class of a model with its taxon, NULL where it has none."""
+    return connection.sql(
+        """
+        SELECT
+            m.name AS model, c.class_idx, c.label AS class, c.concept, $name AS taxonomy, n.taxon, t.label
+        FROM models AS m
+        JOIN classes AS c ON c.model_id = m.model_id
+        LEFT JOIN taxon_names AS n
+            ON n.taxonomy = $name AND n.name = lower(replace(c.concept, '_', ' '))
+        LEFT JOIN taxa AS t ON t.taxonomy = $name AND t.taxon = n.taxon
+        WHERE m.model_id = $id
+        ORDER BY c.class_idx
+        """,
+        params={"name": name, "id": model_id},
+    )
