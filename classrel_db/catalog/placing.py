@@ -70,7 +70,7 @@ class PlacedModel:
     @cached_property
     def tree(self) -> Tree:
         """That of all classes, less those that are not in the taxonomy."""
-        return self._forest.grown(self.model).tree.restricted(self.indices)[0]
+        return self._forest.grown(self.model, optimal=False).tree.restricted(self.indices)[0]
 
     def label(self, number: int) -> str:
         return self.classes[int(self.indices[number])].label
@@ -129,43 +129,24 @@ def comparison_columns(
     """The measures of each model, as columns."""
     rows: list[tuple[Any, ...]] = []
     for each in placed:
-        draws = (permuted + 2 * resampled) * sum(
-            m not in {"triplets", "monophyly"} for m in measures
-        )
-        done = 0
 
-        def step(more: int, model: str = each.model.name, draws: int = draws) -> None:
-            nonlocal done
-            done += more
+        def step(done: int, draws: int, model: str = each.model.name) -> None:
             forest.tell(Step(model, "compare", done, draws))
 
-        for name in measures:
-            found = compare_with_taxonomy(
-                name,
-                each.head,
-                each.ancestry,
-                each.tree,
-                permuted=permuted,
-                resampled=resampled,
-                seed=seed,
-                step=step,
-            )
-            rows.append(
-                (
-                    each.model.name,
-                    each.taxonomy,
-                    name,
-                    each.n,
-                    found.estimate,
-                    found.low,
-                    found.high,
-                    found.p_value,
-                    found.null_value,
-                    found.permutations,
-                    found.resamples,
-                    seed,
-                )
-            )
+        found = compare_with_taxonomy(
+            measures,
+            each.head,
+            each.ancestry,
+            each.tree,
+            permuted=permuted,
+            resampled=resampled,
+            seed=seed,
+            step=step,
+        )
+        rows += [
+            (each.model.name, each.taxonomy, one.measure, each.n, *one.judged, seed)
+            for one in found
+        ]
     kinds = {
         "model": "VARCHAR", "taxonomy": "VARCHAR", "measure": "VARCHAR", "n": "INTEGER",
         "estimate": "DOUBLE", "low": "DOUBLE", "high": "DOUBLE", "p_value": "DOUBLE",

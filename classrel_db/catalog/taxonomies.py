@@ -118,7 +118,7 @@ class Taxonomies(Trees):
 
         Columns: model, taxonomy, measure, n (classes in the taxonomy), estimate, low and high (95 % bootstrap
         interval over classes; NULL for triplets and monophyly), p_value (one-sided, of ``permutations``
-        of the classes), null_value, permutations (at most 199 for triplets), resamples, seed. Raises
+        of the classes), null_value, permutations (at most 99 for triplets), resamples, seed. Raises
         UnknownModelError, ArgumentError: also where fewer than 4 classes are in the taxonomy.
         """
         from classrel_db.catalog import placing

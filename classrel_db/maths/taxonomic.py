@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classrel_db.maths.geometry import Geometry, Pair
-from classrel_db.maths.inference import judge
+from classrel_db.maths.geometry import Geometry, Pair, square
+from classrel_db.maths.inference import in_steps
 from classrel_db.maths.measures import MEASURES
-from classrel_db.maths.measures.correlation import Correlation, Spearman
-from classrel_db.maths.resample import p_value, permutations
+from classrel_db.maths.measures.correlation import Correlation, Spearman, scores
+from classrel_db.maths.resample import bootstrap_weights, in_threads, p_value, permutations
 from classrel_db.maths.trees.compare import of_similarity
 from classrel_db.maths.trees.tree import clade_hashes, leaf_hashes
 from classrel_db.maths.triplets import agreement, closest_pair, permuted_agreement, triplets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from classrel_db.maths.ancestry import Ancestry
     from classrel_db.maths.trees.tree import Tree
 
-_MOST_TRIPLET_PERMUTATIONS = 199
+_TRIPLET_PERMUTATIONS = 99  # at most: each takes a while
+_STRIPES = 6
+_NARROW = 200  # classes up to which sums are in double precision: ties are frequent there
 
 
 @dataclass(frozen=True)
@@ -86,17 +90,22 @@ class TaxonomyComparison:
     permutations; None where it is not defined or was not asked for."""
 
     measure: str
-    estimate: float | None
-    low: float | None
-    high: float | None
-    p_value: float | None
-    null_value: float | None
-    permutations: int
-    resamples: int
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    null_value: float | None = None
+    permutations: int = 0
+    resamples: int = 0
+
+    @property
+    def judged(self) -> tuple[float | int | None, ...]:
+        """All but the measure's name."""
+        return astuple(self)[1:]
 
 
 def compare_with_taxonomy(
-    name: str,
+    measures: Sequence[str],
     head: Geometry,
     ancestry: Ancestry,
     tree: Tree,
@@ -104,36 +113,121 @@ def compare_with_taxonomy(
     permuted: int,
     resampled: int,
     seed: int,
-    step: Callable[[int], None] = lambda _done: None,
-) -> TaxonomyComparison:
-    """One measure of a head on n classes with the taxonomy over them, and the tree of the same."""
-    if name == "triplets":
-        return _triplets(head, ancestry, min(permuted, _MOST_TRIPLET_PERMUTATIONS), seed)
-    if name == "monophyly":
-        return _monophyly(ancestry, tree, permuted, seed)
-    if name == "path":
-        S = -ancestry.path
-    else:
-        S = ancestry.wu_palmer if name == "wu-palmer" else ancestry.common_depth
-    judged = judge(
-        _RANKED,
-        Pair(head, of_similarity(S), 1),
-        permuted=permuted,
-        resampled=resampled,
-        seed=seed,
-        null_value=0.0,
-        step=step,
-    )
-    return TaxonomyComparison(
-        name,
-        judged.estimate,
-        judged.low,
-        judged.high,
-        judged.p_value,
-        judged.null_value,
-        judged.permutations,
-        judged.resamples,
-    )
+    step: Callable[[int, int], None] = lambda _done, _of: None,
+) -> list[TaxonomyComparison]:
+    """``measures`` of a head on n classes with the taxonomy over them, and the ``tree`` of the same.
+
+    ``step`` is told how many draws are done, and of how many.
+    """
+    matrices = {
+        name: matrix() for name, matrix in _similarities(ancestry).items() if name in measures
+    }
+    correlated = _correlations(matrices, head, permuted, resampled, seed, step)
+    found = []
+    for name in measures:
+        if name in correlated:
+            found.append(correlated[name])
+        elif name == "triplets":
+            found.append(_triplets(head, ancestry, min(permuted, _TRIPLET_PERMUTATIONS), seed))
+        else:
+            found.append(_monophyly(ancestry, tree, permuted, seed))
+    return found
+
+
+def _similarities(ancestry: Ancestry) -> dict[str, Callable[[], NDArray[np.float64]]]:
+    """What cosines are correlated with: similarities of all classes with all (n×n)."""
+    return {
+        "path": lambda: -ancestry.path,
+        "wu-palmer": lambda: ancestry.wu_palmer,
+        "lca-depth": lambda: ancestry.common_depth,
+    }
+
+
+def _correlations(
+    matrices: dict[str, NDArray[np.float64]],
+    head: Geometry,
+    permuted: int,
+    resampled: int,
+    seed: int,
+    step: Callable[[int, int], None],
+) -> dict[str, TaxonomyComparison]:
+    """Spearman's correlation of the head's cosines with each of some matrices (n×n), judged."""
+    found = {}
+    pairs = {name: Pair(head, of_similarity(S), 1) for name, S in matrices.items()}
+    estimates = {name: _RANKED.estimate(pair) for name, pair in pairs.items()}
+    defined = {name: pair for name, pair in pairs.items() if np.isfinite(estimates[name])}
+    draws = (permuted if defined else 0) + 2 * resampled * len(defined)
+    done = 0
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        step(done, draws)
+
+    p_values = _mantel(defined, head, permuted, seed, tell)
+    weights = bootstrap_weights(head.n, resampled, seed)
+    for name, estimate in estimates.items():
+        if name not in defined:
+            found[name] = TaxonomyComparison(name)
+            continue
+        interval = None
+        if resampled:
+            resample = partial(_RANKED.resampled, defined[name])
+            whole = in_steps(resample, weights, tell)
+            half = in_steps(resample, (1 + weights) / 2, tell)
+            interval = _RANKED.interval(estimate, whole, half)
+        low, high = interval or (None, None)
+        p = p_values.get(name)
+        null = None if p is None else 0.0
+        found[name] = TaxonomyComparison(name, estimate, low, high, p, null, permuted, resampled)
+    return found
+
+
+def _mantel(
+    pairs: dict[str, Pair], head: Geometry, permuted: int, seed: int, tell: Callable[[int], None]
+) -> dict[str, float]:
+    """p of each correlation, of permutations of the head's classes that all of them share."""
+    if not (pairs and permuted):
+        return {}
+    n = head.n
+    kind = np.float64 if n <= _NARROW else np.float32
+    Y = square(scores(head.ranks, centered=True), n, 0.0).astype(kind)
+    above = [
+        np.triu(square(scores(pair.b.ranks, centered=True), n, 0.0)).astype(kind)
+        for pair in pairs.values()
+    ]
+    # in stripes of rows, of which only what is above the diagonal is permuted
+    edges = [n * stripe // _STRIPES for stripe in range(_STRIPES + 1)]
+    stripes = [
+        (start, stop, [np.ascontiguousarray(X[start:stop, start:]) for X in above])
+        for start, stop in pairwise(edges)
+        if stop > start
+    ]
+
+    def work(orders: NDArray[np.int32]) -> list[list[float]]:
+        rows = np.empty((n // _STRIPES + 1, n), dtype=kind)
+        moved = [np.empty_like(parts[0]) for _, _, parts in stripes]
+        found = []
+        for order in orders.astype(np.intp):
+            sums = [0.0] * len(above)
+            for (start, stop, parts), taken in zip(stripes, moved, strict=True):
+                some = rows[: stop - start]
+                np.take(Y, order[start:stop], axis=0, out=some, mode="clip")
+                np.take(some, order[start:], axis=1, out=taken, mode="clip")
+                for number, part in enumerate(parts):
+                    # row by row, and then in double precision
+                    by_row: NDArray[np.floating] = np.einsum("ij,ij->i", part, taken)
+                    sums[number] += float(by_row.sum(dtype=np.float64))
+            found.append(sums)
+        return found
+
+    def several(orders: NDArray[np.int32]) -> NDArray[np.float64]:
+        return np.asarray([sums for part in in_threads(work, orders) for sums in part])
+
+    itself = np.arange(head.n, dtype=np.int32)[None]
+    (observed,) = several(itself)
+    null = in_steps(several, permutations(head.n, permuted, seed), tell)
+    return {name: p_value(null[:, number], observed[number]) for number, name in enumerate(pairs)}
 
 
 class _OnceRanked(Spearman):
@@ -165,7 +259,7 @@ def _triplets(head: Geometry, ancestry: Ancestry, permuted: int, seed: int) -> T
 def _monophyly(ancestry: Ancestry, tree: Tree, permuted: int, seed: int) -> TaxonomyComparison:
     taxa = [ancestry.members(int(taxon)) for taxon in ancestry.telling]
     if not taxa:
-        return TaxonomyComparison("monophyly", None, None, None, None, None, 0, 0)
+        return TaxonomyComparison("monophyly")
     every = np.concatenate(taxa)
     starts = np.cumsum([0, *(len(members) for members in taxa[:-1])])
     hashes = leaf_hashes(ancestry.n)
@@ -185,9 +279,11 @@ def _judged(
     known = null[np.isfinite(null)]
     value = estimate if np.isfinite(estimate) else None
     if value is None or not len(known):
-        return TaxonomyComparison(name, value, None, None, None, None, 0, 0)
+        return TaxonomyComparison(name, value)
     p = p_value(known, observed)
-    return TaxonomyComparison(name, value, None, None, p, float(known.mean()), len(known), 0)
+    return TaxonomyComparison(
+        name, value, p_value=p, null_value=float(known.mean()), permutations=len(known)
+    )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
 
@@ -34,7 +33,12 @@ def emit_answer(answer: Answer, spared: Path, tell: Callable[[str], None]) -> No
     cut = chosen == "table" and answer.output is None and is_cut(answer)
     if cut and answer.most is not None:
         rows = rows.limit(answer.most)
-    draw = partial(write_tree, format=chosen) if chosen in TREE_FORMATS else drawer(answer.drawing)
+    draw = drawer(answer.drawing)
+    if chosen in TREE_FORMATS:
+
+        def draw(rows: DuckDBPyRelation, file: TextIO) -> None:
+            write_tree(rows, chosen, file)
+
     emit(rows, chosen, answer.output, draw, spared=spared)
     if cut:
         tell(f"the first {answer.most:,} rows; --format csv or --output FILE writes all of them")
