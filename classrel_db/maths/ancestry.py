@@ -26,8 +26,9 @@ class Ancestry:
     """The taxa over n classes.
 
     ``parents`` (T,) lists for each taxon those it stands under, with the lengths of the branches;
-    ``depth`` (T,) is its number of edges below the root; ``taxon`` (n,) is that of each class, -1 where
-    it has none: such a class is nobody's member, and infinitely far from the others.
+    ``depth`` (T,) is its number of edges below the root by the longest way, so that it is deeper than its
+    parents; ``taxon`` (n,) is that of each class, -1 where it has none: such a class is nobody's member,
+    and infinitely far from the others.
     """
 
     def __init__(

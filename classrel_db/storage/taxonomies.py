@@ -94,7 +94,7 @@ def store(connection: DuckDBPyConnection, name: str, taxonomy: Taxonomy) -> None
             UNION
             SELECT e.taxon, b.depth + 1 FROM below AS b JOIN edges AS e ON e.parent = b.taxon
         )
-        SELECT $name, g.taxon, g.label, g.rank, min(b.depth)
+        SELECT $name, g.taxon, g.label, g.rank, max(b.depth)
         FROM given AS g
         JOIN below AS b ON b.taxon = g.taxon
         GROUP BY ALL

@@ -17,7 +17,7 @@ WITH RECURSIVE below AS (
     FROM below AS b
     JOIN taxon_parents AS e ON e.taxonomy = 'wordnet' AND e.parent = b.taxon
 )
-SELECT 'wordnet', n.wnid, coalesce(c.label, split_part(n.lemmas, ';', 1)), NULL, min(b.depth)
+SELECT 'wordnet', n.wnid, coalesce(c.label, split_part(n.lemmas, ';', 1)), NULL, max(b.depth)
 FROM read_csv($folder || '/wordnet_nodes.csv', header := true, all_varchar := true) AS n
 JOIN below AS b ON b.taxon = n.wnid
 LEFT JOIN read_csv($folder || '/imagenet1k_classes.csv', header := true, all_varchar := true) AS c

@@ -56,7 +56,7 @@ CREATE TABLE taxa (
     taxon    VARCHAR NOT NULL,     -- its key, one within the taxonomy
     label    VARCHAR NOT NULL,
     rank     VARCHAR,              -- genus, family, …; NULL where the taxonomy has none
-    depth    INTEGER NOT NULL      -- edges from the root, by the shortest way
+    depth    INTEGER NOT NULL      -- edges from the root, by the longest way: a taxon is deeper than its parents
 );
 
 -- A taxon may stand under several.
