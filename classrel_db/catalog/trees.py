@@ -188,8 +188,8 @@ class Trees(Opened):
     def tree_node(
         self, model: str, *, method: Linkage = "ward", distance: TreeDistance = "chord"
     ) -> TreeNode:
-        """The tree as a scikit-bio TreeNode: tips named by concept, lengths so that twice a tip's distance
-        from an ancestor is what the tree has joined at. Raises as :meth:`linkage`."""
+        """The tree as a scikit-bio TreeNode: tips named by concept; the way from one to another is the
+        height at which they are joined. Raises as :meth:`linkage`."""
         from classrel_db.maths.trees.skbio_tree import tree_node
 
         chosen = self._known_now().lookup.models(model)[0]
@@ -199,7 +199,7 @@ class Trees(Opened):
         concepts: list[str | None] = [None] * len(tree.parent)
         concepts[: tree.n] = self._concepts(chosen)
         above = tree.height[tree.parent]
-        return tree_node(tree.parent.tolist(), (above - tree.height).tolist(), concepts)
+        return tree_node(tree.parent.tolist(), ((above - tree.height) / 2).tolist(), concepts)
 
     def compare_trees(
         self,

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from duckdb import DuckDBPyRelation
+
 _method = click.option(
     "--method", type=click.Choice(LINKAGES), default="ward", show_default=True, help="The linkage."
 )
@@ -48,6 +50,13 @@ _names = click.option(
     show_default=True,
     metavar="NAME",
     help="Name clades by the taxa of this taxonomy.",
+)
+_tips = click.option(
+    "--tips",
+    type=click.Choice(("label", "concept")),
+    default="label",
+    show_default=True,
+    help="What to call the classes: concepts are ids, to join on in R.",
 )
 _seed = click.option(
     "--seed", type=int, default=0, show_default=True, help="What everything random is drawn with."
@@ -112,6 +121,7 @@ def tree() -> None:
 @_seed
 @_clustered
 @_names
+@_tips
 @reading_tree
 def show_tree(
     model: str,
@@ -125,6 +135,7 @@ def show_tree(
     method: Linkage,
     distance: TreeDistance,
     taxonomy: str,
+    tips: str,
     db: Path | None,
     **written: Any,
 ) -> None:
@@ -162,9 +173,16 @@ def show_tree(
                 taxonomy=taxonomy,
                 progress=progress,
             )
-        show(catalog, rows, written, "trees.dendrogram")
+        show(catalog, _called(rows, tips), written, "trees.dendrogram")
         said = f"{method} linkage of {distance} distances"
         tell(f"{said}; seed {seed}, {resamples:,} resamples of the dimensions" if support else said)
+
+
+def _called(rows: DuckDBPyRelation, tips: str) -> DuckDBPyRelation:
+    """The nodes of a tree, the classes called by their concepts if so asked."""
+    return (
+        rows.project("* REPLACE (coalesce(concept, name) AS name)") if tips == "concept" else rows
+    )
 
 
 @tree.command(name="compare")
@@ -243,12 +261,14 @@ def compare_trees(
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @_clustered
 @_names
+@_tips
 @reading_tree
 def consensus_tree(
     models: tuple[str, ...],
     method: Linkage,
     distance: TreeDistance,
     taxonomy: str,
+    tips: str,
     db: Path | None,
     **written: Any,
 ) -> None:
@@ -271,7 +291,7 @@ def consensus_tree(
                 taxonomy=taxonomy,
                 progress=progress,
             )
-        show(catalog, rows, written, "trees.dendrogram")
+        show(catalog, _called(rows, tips), written, "trees.dendrogram")
         tell(f"majority-rule consensus; {method} linkage of {distance} distances")
 
 

@@ -127,7 +127,7 @@ def tip_names(
             mark = item["concept"] or f"class {item['node']}"
             label = item["name"] or ""
             # scikit-bio takes a label of nothing but these for syntax, quoted or not
-            if label and not label.strip("(),:;"):
+            if label and not label.strip("(),:;'"):
                 label = f"{label} ({mark})"
             called.append(label if _one_line(label).strip() else mark)
         marks.append(mark)
@@ -149,12 +149,12 @@ def tip_names(
 def write_tree(rows: DuckDBPyRelation, format: TreeFormat, out: TextIO) -> None:
     """Write the tree of each model in the rows to ``out``, which is not closed.
 
-    Newick has a tree a line, Nexus a TREE statement each, in the order of the models. A branch is as
-    long as its parent's height less its own, which may be negative where heights are not monotone;
-    a tree without heights has no lengths. An inner node is labelled with its support in whole per
-    cent, that over the models where it has none of its own. In both, an apostrophe is written ’ and a
-    control character as a blank, since R's ape can read no other; Nexus has ( for [ and , for ; too, and
-    for trees that differ in their tips _ for a blank and - for what is part of its syntax.
+    Newick has a tree a line, Nexus a TREE statement each, in the order of the models. A branch is half
+    as long as its parent's height is above its own, which may be negative where heights are not
+    monotone; a tree without heights has no lengths. An inner node is labelled with its support in whole
+    per cent, that over the models where it has none of its own. A control character is written as a blank.
+    Nexus, for R's ape, has ’ for an apostrophe, ( for [ and , for ; too, and for trees that differ in
+    their tips _ for a blank and - for what is part of its syntax.
 
     Raises ArgumentError where there is no tree, or several models for GraphML or node-link.
     """
@@ -183,12 +183,16 @@ def per_cent(share: float) -> str:
 
 
 def branch_lengths(tree: ClassTree) -> list[float | None]:
-    """The length of the branch to each node, None for the root and where there are no heights."""
+    """The length of the branch to each node, None for the root and where there are no heights.
+
+    Half of what the heights differ by: the way from one tip to another is then the height at which they
+    are joined, as in the trees that ape makes of hclust and scikit-bio of linkage matrices.
+    """
     if not tree.has_heights:
         return [None] * len(tree.nodes)
     heights = [node.values["height"] or 0.0 for node in tree.nodes]
     return [
-        None if node.above < 0 else heights[node.above] - height
+        None if node.above < 0 else (heights[node.above] - height) / 2
         for node, height in zip(tree.nodes, heights, strict=True)
     ]
 
@@ -229,11 +233,14 @@ def _one_line(text: str) -> str:
 
 def _quoted(name: str) -> str:
     # a number without quotes may be taken for the place of a taxon, an underscore for a blank
-    return name if _PLAIN.fullmatch(name) else f"'{name}'"
+    if _PLAIN.fullmatch(name):
+        return name
+    doubled = name.replace("'", "''")
+    return f"'{doubled}'"
 
 
 def _write_newick(tree: ClassTree, out: TextIO) -> None:
-    names = tip_names(tree, lambda name: _one_line(name).translate(_NO_QUOTES))
+    names = tip_names(tree, _one_line)
     out.write(_spelled(tree, {name: _quoted(name) for name in names if name is not None}, names))
     out.write("\n")
 
