@@ -53,6 +53,8 @@ demo: $(VENV)/.user
 	  $(BIN)/classrel similar '$(DEMO_CLASS)' -k 25 -m $$model --db "$(DB)" || exit 1; done
 	$(BIN)/classrel similar '$(DEMO_CLASS)' -k 10 --db "$(DB)"
 	$(BIN)/classrel compare --all --db "$(DB)"
+	$(BIN)/classrel tree efficientnet_lite0 --around '$(DEMO_CLASS)' --across --db "$(DB)"
+	$(BIN)/classrel taxonomy compare $(DEMO_MODELS) wordnet --measure path --db "$(DB)"
 
 .PHONY: ingest
 ingest: $(VENV)/.user

@@ -20,6 +20,8 @@
         └── SchemaError           it was written by a newer classrel, or it is not classrel's
             └── OldSchemaError    it was written by an older classrel; the next ingest upgrades it
 
+    ClassrelWarning               (a UserWarning) an answer that stands, with something to know about it
+
 A message says what was received, what is accepted and what to do, in that order, and carries no
 traceback to the user: the command line prints it after ``error:`` and exits with 1.
 """

@@ -28,10 +28,12 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 def test_a_catalog_has_these_methods():
     public = {name for name in dir(classrel_db.Catalog) if not name.startswith("_")}
     assert public == {
-        "check", "classes", "close", "compare", "compare_all", "consensus", "counterpart", "disagree",
-        "group_agreement", "info", "ingest", "labels", "map_concepts", "mapped_concepts", "models",
-        "named_queries", "noise_ceiling", "normalizations", "queries", "query", "remove", "similar", "sql",
-        "sql_words", "tables", "tag", "tags",
+        "add_taxonomy", "check", "classes", "close", "cluster", "compare", "compare_all", "compare_taxonomy",
+        "compare_trees", "consensus", "consensus_tree", "counterpart", "disagree", "group_agreement",
+        "info", "ingest", "labels", "leaf_order", "linkage", "map_concepts", "mapped_concepts",
+        "match_taxonomy", "models", "named_queries", "noise_ceiling", "normalizations", "queries",
+        "query", "remove", "remove_taxonomy", "similar", "sql", "sql_words", "tables", "tag", "tags",
+        "taxonomies", "taxonomy_clades", "taxonomy_purity", "taxonomy_surprises", "tree", "tree_node",
     }  # fmt: skip
 
 
@@ -39,7 +41,7 @@ def test_every_error_is_a_classrel_error_and_says_what_it_means():
     raised = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
     assert len(raised) > 10
     for kind in raised:
-        assert issubclass(kind, classrel_db.ClassrelError)
+        assert issubclass(kind, classrel_db.ClassrelError | UserWarning)
         assert kind.__name__ in errors.__doc__
         assert kind.__doc__
 

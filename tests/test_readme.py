@@ -86,6 +86,9 @@ def test_every_command_and_option_in_the_readme_exists():
         if words[:1] != ["classrel"]:
             continue
         command = classrel_db.cli.app.commands[words[1]]
+        inner = getattr(command, "commands", {})
+        named = next((inner[word] for word in words[2:3] if word in inner), None)
+        command = named or inner.get(getattr(command, "default", "")) or command
         options = {name for parameter in command.params for name in parameter.opts}
         assert {word for word in words if word.startswith("-") and word != "-"} <= options, line
 

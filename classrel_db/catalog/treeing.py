@@ -117,7 +117,7 @@ def tree_rows(
 ) -> Columns:
     """The nodes of a tree, or of the part of it that ``focal`` and ``k`` ask for, as columns."""
     tree = grown.tree
-    nodes = _shown(grown, focal, k)
+    nodes = _shown(tree, grown.stored.Z, focal, k)
     spans = tree.spans[nodes]
     nodes = nodes[np.lexsort((-nodes, -spans[:, 1], spans[:, 0]))]
     inside = set(nodes.tolist())
@@ -180,20 +180,26 @@ def _names(nodes: NDArray[np.int64], fit: Fit, named: Named, n: int) -> dict[str
     }
 
 
-def _shown(grown: Grown, focal: int | None, k: int | None) -> NDArray[np.int64]:
+def _shown(
+    tree: Tree, Z: NDArray[np.float64], focal: int | None, k: int | None
+) -> NDArray[np.int64]:
     """The nodes to show."""
-    tree = grown.tree
-    if focal is None and k is None:
+    if focal is not None:
+        return _around(tree, focal, _DEFAULT_K if k is None else k)
+    if k is None:
         return np.arange(len(tree.parent))
-    if focal is None and k is not None:
-        cut = cut_by_number(grown.stored.Z, tree.order, k)
-        above = set(cut.nodes.tolist())
-        for node in cut.nodes.tolist():
-            while (node := int(tree.parent[node])) >= 0 and node not in above:
-                above.add(node)
-        return np.asarray(sorted(above))
-    most = _DEFAULT_K if k is None else k
-    top = int(focal or 0)
+    cut = cut_by_number(Z, tree.order, k)
+    above = set(cut.nodes.tolist())
+    for node in cut.nodes.tolist():
+        while (node := int(tree.parent[node])) >= 0 and node not in above:
+            above.add(node)
+    return np.asarray(sorted(above))
+
+
+def _around(tree: Tree, focal: int, most: int) -> NDArray[np.int64]:
+    """The nodes of the largest clade with a leaf in it and at most so many; else of the smallest, in
+    which larger branches are not opened."""
+    top = focal
     while tree.parent[top] >= 0 and (top < tree.n or tree.sizes[tree.parent[top]] <= most):
         top = int(tree.parent[top])
     shown, waiting = [], [top]
@@ -386,8 +392,11 @@ def consensus_rows(
     aligned: Alignment,
     models: Sequence[StoredModel],
     taxonomy: str,
+    focal: int | None,
+    k: int | None,
 ) -> Columns:
-    """The majority-rule consensus of the models' trees, as columns."""
+    """The majority-rule consensus of the models' trees, as columns: all of it, or the clade around a
+    class of the first model."""
     first = models[0]
     indices = {m.model_id: aligned.shared(first, m) for m in models[1:]}
     common = set.intersection(*(set(shared.a.tolist()) for shared in indices.values()))
@@ -397,6 +406,7 @@ def consensus_rows(
             f"{LEAST_CLASSES}: name models of one label space"
         )
     named = Named(connection, first, taxonomy)
+    label = named.classes[focal or 0].label
     own = np.asarray(sorted(common, key=lambda i: named.classes[i].concept), dtype=np.int64)
     kept = [own]
     for model in models[1:]:
@@ -409,19 +419,27 @@ def consensus_rows(
     taxon = np.asarray([named.placed.of_class.get(int(i), -1) for i in own], dtype=np.int64)
     fit = best_taxa(ancestry_of(named.placed, taxon), consensus)
     named.classes = [named.classes[i] for i in own]
-    spans = consensus.spans
-    nodes = np.lexsort((-np.arange(len(consensus.parent)), -spans[:, 1], spans[:, 0]))
+    nodes = np.arange(len(consensus.parent))
+    if focal is not None:
+        if focal not in common:
+            raise ArgumentError(
+                f"not all {len(models)} models have {quoted(label)}; name those that do"
+            )
+        nodes = _around(consensus, own.tolist().index(focal), _DEFAULT_K if k is None else k)
+    spans = consensus.spans[nodes]
+    nodes = nodes[np.lexsort((-nodes, -spans[:, 1], spans[:, 0]))]
+    inside = set(nodes.tolist())
     nothing = [None] * len(nodes)
     return _node_columns(
         [f"{len(models)} models"] * len(nodes),
         {
             "node": nodes.tolist(),
-            "parent": [int(p) if p >= 0 else None for p in consensus.parent[nodes]],
+            "parent": [p if p in inside else None for p in consensus.parent[nodes].tolist()],
             "left_node": nothing,
             "right_node": nothing,
             "height": nothing,
             "size": consensus.sizes[nodes].tolist(),
-            "place": spans[nodes, 0].tolist(),
+            "place": consensus.spans[nodes, 0].tolist(),
             **_names(nodes, fit, named, consensus.n),
             "support": nothing,
             "models": [

@@ -245,13 +245,16 @@ class Trees(Opened):
         self,
         models: str | Sequence[str] | None = None,
         *,
+        around: str | int | None = None,
+        k: int | None = None,
         method: Linkage = "ward",
         distance: TreeDistance = "chord",
         taxonomy: str = "wordnet",
         progress: Progress | None = None,
     ) -> DuckDBPyRelation:
         """The majority-rule consensus of the trees of ``models``, or of all: the clades that more than half
-        of them have, on the concepts that all of them share (Margush & McMorris 1981).
+        of them have, on the concepts that all of them share (Margush & McMorris 1981); with ``around`` the
+        largest of them with that class and at most ``k`` (25) classes.
 
         Columns as of :meth:`tree`, with the number of models as ``model``; ``models`` is the share of them
         that have the clade; a node may have more than two children, so left_node and right_node are
@@ -270,10 +273,15 @@ class Trees(Opened):
             raise ArgumentError(
                 f"there is {len(chosen)} model; a consensus needs two or more: ingest another"
             )
+        focal = None
+        if k is not None:
+            require_count("k", k, 1, None)
+        if around is not None:
+            focal = self._known_now().lookup.find(around, chosen)[chosen[0].model_id].index
         forest = self._forest(method, distance, progress)
         alignment = treeing.alignment(self._database.reader())
         columns = treeing.consensus_rows(
-            self._database.reader(), forest, alignment, chosen, taxonomy
+            self._database.reader(), forest, alignment, chosen, taxonomy, focal, k
         )
         self._keep(forest)
         return arrays.table(columns)

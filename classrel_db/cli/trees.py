@@ -153,11 +153,8 @@ def show_tree(
     """
     if whole and (k is not None or around is not None):
         raise click.UsageError("--all goes without -k and --around")
-    drawn = written["format"] in {None, "table"} and (
-        written["output"] is None or written["output"].suffix == ".txt"
-    )
     with open_catalog(db) as catalog:
-        if k is None and around is None and drawn and not whole:
+        if k is None and around is None and not whole and _is_drawn(written):
             k = min(30, int(catalog.info(model).project("n_classes").fetchall()[0][0]))
         with watched() as progress:
             rows = catalog.tree(
@@ -176,6 +173,11 @@ def show_tree(
         show(catalog, _called(rows, tips), written, "trees.dendrogram")
         said = f"{method} linkage of {distance} distances"
         tell(f"{said}; seed {seed}, {resamples:,} resamples of the dimensions" if support else said)
+
+
+def _is_drawn(written: dict[str, Any]) -> bool:
+    output = written["output"]
+    return written["format"] in {None, "table"} and (output is None or output.suffix == ".txt")
 
 
 def _called(rows: DuckDBPyRelation, tips: str) -> DuckDBPyRelation:
@@ -259,12 +261,18 @@ def compare_trees(
 
 @tree.command(name="consensus")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--around", metavar="CLASS", help="The clade around this class.")
+@click.option("-k", type=int, help="Classes of that clade at most.  [default: 25]")
+@click.option("--all", "whole", is_flag=True, help="Draw every class.")
 @_clustered
 @_names
 @_tips
 @reading_tree
 def consensus_tree(
     models: tuple[str, ...],
+    around: str | None,
+    k: int | None,
+    whole: bool,
     method: Linkage,
     distance: TreeDistance,
     taxonomy: str,
@@ -275,24 +283,42 @@ def consensus_tree(
     """Draw or write the clades that more than half of the models have, as a tree.
 
     Of all models, or of those named; on the classes that they all have. What no majority agrees on is
-    left open: a node may have many branches.
+    left open: a node may have many branches. A drawing shows the topmost clades; files, and rows, have the
+    whole tree.
 
     \b
     Examples:
+      classrel tree consensus --around 'Dungeness crab'
       classrel tree consensus --output consensus.nwk
       classrel tree consensus efficientnet_lite0 efficientnet_lite1 efficientnet_lite2
     """
+    if whole and (k is not None or around is not None):
+        raise click.UsageError("--all goes without -k and --around")
+    if k is not None and around is None:
+        raise click.UsageError("-k is for --around")
     with open_catalog(db) as catalog:
         with watched() as progress:
             rows = catalog.consensus_tree(
                 models or None,
+                around=around,
+                k=k,
                 method=method,
                 distance=distance,
                 taxonomy=taxonomy,
                 progress=progress,
             )
+        alone = 0
+        if around is None and not whole and _is_drawn(written):
+            (root,) = rows.filter("parent IS NULL").project("node").fetchall()[0]
+            every = rows.filter(f"parent = {root:d}").shape[0]
+            rows = rows.filter(f"parent IS NULL OR (parent = {root:d} AND size > 1)")
+            alone = every - rows.shape[0] + 1
         show(catalog, _called(rows, tips), written, "trees.dendrogram")
         tell(f"majority-rule consensus; {method} linkage of {distance} distances")
+        if alone:
+            tell(
+                f"{alone:,} classes that no majority joins to others are not drawn; --all draws every class"
+            )
 
 
 @click.command()
@@ -354,7 +380,7 @@ def taxonomy() -> None:
 
 @taxonomy.command(name="add")
 @click.argument("file", type=FILE)
-@click.option("--name", required=True, help="What to call it.")
+@click.option("--name", "called", required=True, help="What to call it.")
 @click.option(
     "--kind",
     type=click.Choice(TAXONOMY_KINDS),
@@ -364,7 +390,7 @@ def taxonomy() -> None:
 @click.option("--replace", is_flag=True, help="Put it in the place of the one of that name.")
 @database
 def add_taxonomy(
-    file: Path, name: str, kind: TaxonomyKind | None, replace: bool, db: Path | None
+    file: Path, called: str, kind: TaxonomyKind | None, replace: bool, db: Path | None
 ) -> None:
     """Read a taxonomy from FILE.
 
@@ -378,12 +404,12 @@ def add_taxonomy(
       classrel taxonomy add tree.nwk --name molecular
     """
     with open_catalog(db) as catalog:
-        found = catalog.add_taxonomy(file, name, kind=kind, replace=replace)
+        found = catalog.add_taxonomy(file, called, kind=kind, replace=replace)
         for note in found.notes:
             tell(f"note: {note}")
-        tell(f"{name}: {len(found.taxa):,} taxa, read as {found.kind}")
+        tell(f"{called}: {len(found.taxa):,} taxa, read as {found.kind}")
         for model in catalog.models().project("model").fetchall():
-            matched = catalog.match_taxonomy(model[0], name)
+            matched = catalog.match_taxonomy(model[0], called)
             every, known = matched.aggregate("count(*), count(taxon)").fetchall()[0]
             tell(f"{model[0]}: {known:,} of {every:,} classes are in it")
 
@@ -397,32 +423,34 @@ def list_taxonomies(db: Path | None, **written: Any) -> None:
 
 
 @taxonomy.command(name="remove")
-@click.argument("name")
+@click.argument("against", metavar="TAXONOMY")
 @database
-def remove_taxonomy(name: str, db: Path | None) -> None:
+def remove_taxonomy(against: str, db: Path | None) -> None:
     """Delete a taxonomy."""
     with open_catalog(db) as catalog:
-        catalog.remove_taxonomy(name)
-        tell(f"{name}: removed")
+        catalog.remove_taxonomy(against)
+        tell(f"{against}: removed")
 
 
 @taxonomy.command(name="match")
 @click.argument("model")
-@click.argument("name", default="wordnet")
+@click.argument("against", metavar="[TAXONOMY]", default="wordnet")
 @click.option("--missing", is_flag=True, help="Only the classes that match no taxon.")
 @reading
-def match_taxonomy(model: str, name: str, missing: bool, db: Path | None, **written: Any) -> None:
+def match_taxonomy(
+    model: str, against: str, missing: bool, db: Path | None, **written: Any
+) -> None:
     """Show which class of a model is which taxon, and which match none."""
     with open_catalog(db) as catalog:
-        rows = catalog.match_taxonomy(model, name)
+        rows = catalog.match_taxonomy(model, against)
         every, known = rows.aggregate("count(*), count(taxon)").fetchall()[0]
         show(catalog, rows.filter("taxon IS NULL") if missing else rows, written, "model_table")
-        tell(f"{known:,} of {every:,} classes of {model} are in {name}")
+        tell(f"{known:,} of {every:,} classes of {model} are in {against}")
 
 
 @taxonomy.command(name="compare")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.argument("name", metavar="TAXONOMY")
+@click.argument("against", metavar="TAXONOMY")
 @click.option(
     "--measure",
     "measures",
@@ -449,7 +477,7 @@ def match_taxonomy(model: str, name: str, missing: bool, db: Path | None, **writ
 @reading
 def compare_taxonomy(
     models: tuple[str, ...],
-    name: str,
+    against: str,
     measures: tuple[str, ...],
     clades: bool,
     purity: bool,
@@ -486,15 +514,19 @@ def compare_taxonomy(
     with open_catalog(db) as catalog:
         with watched() as progress:
             if clades:
-                rows = catalog.taxonomy_clades(models[0], name, method=method, distance=distance)
+                rows = catalog.taxonomy_clades(models[0], against, method=method, distance=distance)
             elif purity:
                 rows = catalog.taxonomy_purity(
-                    models[0], name, k=10 if k is None else k, permutations=permutations, seed=seed
+                    models[0],
+                    against,
+                    k=10 if k is None else k,
+                    permutations=permutations,
+                    seed=seed,
                 )
             else:
                 rows = catalog.compare_taxonomy(
                     models,
-                    name,
+                    against,
                     measures=measures or None,
                     method=method,
                     distance=distance,
@@ -516,10 +548,10 @@ def compare_taxonomy(
 
 @taxonomy.command(name="surprises")
 @click.argument("model")
-@click.argument("name", metavar="[TAXONOMY]", default="wordnet")
+@click.argument("against", metavar="[TAXONOMY]", default="wordnet")
 @click.option("-k", type=int, default=20, show_default=True, help="Pairs of each kind.")
 @reading
-def surprises(model: str, name: str, k: int, db: Path | None, **written: Any) -> None:
+def surprises(model: str, against: str, k: int, db: Path | None, **written: Any) -> None:
     """Show the classes that stand otherwise in a model than in a taxonomy.
 
     Closer: far apart in the taxonomy, alike in the model. Farther: the other way round. Ranked by the
@@ -531,5 +563,5 @@ def surprises(model: str, name: str, k: int, db: Path | None, **written: Any) ->
       classrel taxonomy surprises efficientnet_lite0 wordnet -k 20
     """
     with open_catalog(db) as catalog:
-        rows = catalog.taxonomy_surprises(model, name, k=k)
+        rows = catalog.taxonomy_surprises(model, against, k=k)
         show(catalog, rows, written, "tree_tables.surprises")

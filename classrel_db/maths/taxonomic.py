@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import numpy as np
 from classrel_db.maths.geometry import Geometry, Pair, square
 from classrel_db.maths.inference import in_steps
 from classrel_db.maths.measures import MEASURES
-from classrel_db.maths.measures.correlation import Correlation, Spearman, scores
+from classrel_db.maths.measures.correlation import scores, total, weighted
 from classrel_db.maths.resample import bootstrap_weights, in_threads, p_value, permutations
 from classrel_db.maths.trees.compare import of_similarity
 from classrel_db.maths.trees.tree import clade_hashes, leaf_hashes
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from classrel_db.maths.trees.tree import Tree
 
 _TRIPLET_PERMUTATIONS = 99  # at most: each takes a while
+_SPEARMAN = MEASURES["rsa-spearman"]
 _STRIPES = 6
 _NARROW = 200  # classes up to which sums are in double precision: ties are frequent there
 
@@ -154,7 +154,7 @@ def _correlations(
     """Spearman's correlation of the head's cosines with each of some matrices (n×n), judged."""
     found = {}
     pairs = {name: Pair(head, of_similarity(S), 1) for name, S in matrices.items()}
-    estimates = {name: _RANKED.estimate(pair) for name, pair in pairs.items()}
+    estimates = {name: _SPEARMAN.estimate(pair) for name, pair in pairs.items()}
     defined = {name: pair for name, pair in pairs.items() if np.isfinite(estimates[name])}
     draws = (permuted if defined else 0) + 2 * resampled * len(defined)
     done = 0
@@ -166,21 +166,47 @@ def _correlations(
 
     p_values = _mantel(defined, head, permuted, seed, tell)
     weights = bootstrap_weights(head.n, resampled, seed)
+    resamples = [_resampled(defined, head, each, tell) for each in (weights, (1 + weights) / 2)]
     for name, estimate in estimates.items():
         if name not in defined:
             found[name] = TaxonomyComparison(name)
             continue
-        interval = None
-        if resampled:
-            resample = partial(_RANKED.resampled, defined[name])
-            whole = in_steps(resample, weights, tell)
-            half = in_steps(resample, (1 + weights) / 2, tell)
-            interval = _RANKED.interval(estimate, whole, half)
+        whole, half = (each[name] for each in resamples)
+        interval = _SPEARMAN.interval(estimate, whole, half) if resampled else None
         low, high = interval or (None, None)
         p = p_values.get(name)
         null = None if p is None else 0.0
         found[name] = TaxonomyComparison(name, estimate, low, high, p, null, permuted, resampled)
     return found
+
+
+def _resampled(
+    pairs: dict[str, Pair],
+    head: Geometry,
+    weights: NDArray[np.float64],
+    tell: Callable[[int], None],
+) -> dict[str, NDArray[np.float64]]:
+    """Each correlation with each class as often as ``weights`` (R×n) say (R,).
+
+    Of the ranks as they are: a taxonomy has few different distances, and thousands of ties. Ranking
+    anew would move next to nothing, and take fifty times as long.
+    """
+    if not (pairs and len(weights)):
+        return dict.fromkeys(pairs, np.empty(0))
+    X = _ranks(head)
+    x, xx = total(X, weights), total(X * X, weights)
+    found = {}
+    for name, pair in pairs.items():
+        Y = _ranks(pair.b)
+        y, xy, yy = (total(M, weights) for M in (Y, X * Y, Y * Y))
+        found[name] = weighted(x, y, xy, xx, yy, weights, centered=True)
+        tell(len(weights))
+    return found
+
+
+def _ranks(geometry: Geometry) -> NDArray[np.float64]:
+    """The ranks of the pairs, scaled for correlation (n×n), 0 on the diagonal."""
+    return square(scores(geometry.ranks, centered=True), geometry.n, 0.0)
 
 
 def _mantel(
@@ -191,11 +217,8 @@ def _mantel(
         return {}
     n = head.n
     kind = np.float64 if n <= _NARROW else np.float32
-    Y = square(scores(head.ranks, centered=True), n, 0.0).astype(kind)
-    above = [
-        np.triu(square(scores(pair.b.ranks, centered=True), n, 0.0)).astype(kind)
-        for pair in pairs.values()
-    ]
+    Y = _ranks(head).astype(kind)
+    above = [np.triu(_ranks(pair.b)).astype(kind) for pair in pairs.values()]
     # in stripes of rows, of which only what is above the diagonal is permuted
     edges = [n * stripe // _STRIPES for stripe in range(_STRIPES + 1)]
     stripes = [
@@ -228,23 +251,6 @@ def _mantel(
     (observed,) = several(itself)
     null = in_steps(several, permutations(head.n, permuted, seed), tell)
     return {name: p_value(null[:, number], observed[number]) for number, name in enumerate(pairs)}
-
-
-class _OnceRanked(Spearman):
-    """Spearman's correlation, of which a resample takes the ranks as they are.
-
-    A taxonomy has few different distances, and thousands of ties: ranking anew moves next to nothing,
-    and takes fifty times as long.
-    """
-
-    def resampled(self, pair: Pair, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        return Correlation.resampled(self, pair, weights)
-
-
-_spearman = MEASURES["rsa-spearman"]
-_RANKED = _OnceRanked(
-    _spearman.name, _spearman.title, _spearman.reading, _spearman.formula, _spearman.source
-)
 
 
 def _triplets(head: Geometry, ancestry: Ancestry, permuted: int, seed: int) -> TaxonomyComparison:

@@ -86,6 +86,10 @@ class Names:
         return list(self._session.catalog.normalizations())
 
     @cached_property
+    def taxonomies(self) -> list[str]:
+        return [name for name, *_ in self._session.catalog.taxonomies().fetchall()]
+
+    @cached_property
     def tables(self) -> dict[str, list[str]]:
         return self._session.catalog.tables()
 
@@ -299,6 +303,17 @@ def _of_command(
     command: click.Command, done: Sequence[str], text: str, names: Names
 ) -> Iterator[Candidate]:
     line = words(text)
+    if isinstance(command, click.Group):
+        named = command.commands.get(done[0]) if done else None
+        if named is not None:
+            yield from _of_command(named, done[1:], text, names)
+            return
+        if not done:
+            yield from _matching(line.unfinished, line.start, command.commands, "command")
+        own = command.commands.get(getattr(command, "default", ""))
+        if own is not None:
+            yield from _of_command(own, done, text, names)
+        return
     options = _options(command)
     awaited = options.get(done[-1]) if done else None
     if awaited is not None and not awaited.is_flag:
@@ -358,6 +373,8 @@ def _for_parameter(
         model = asked if asked in names.models else None
         found = names.labels(model).find(line.unfinished)
         yield from _values(found, "", line.start, line.quote, "class")
+    elif parameter.name in {"against", "taxonomy"}:
+        yield from _values(names.taxonomies, line.unfinished, line.start, line.quote, "taxonomy")
     elif parameter.name == "name":
         yield from _matching(line.unfinished, line.start, names.queries, "query")
 

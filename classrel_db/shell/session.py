@@ -226,10 +226,13 @@ class Session:
         """The arguments, with the current model where the command asks one and none is named."""
         if self.model is None or {"--help", "-h", "--show"} & set(arguments):
             return arguments
-        given = positional(self.commands[name], arguments)
+        command = self.commands[name]
+        if isinstance(command, click.Group):
+            command = command.commands.get(getattr(command, "default", ""), command)
+        given = positional(command, arguments)
         if name == "similar" and not any(each.startswith(("-m", "--model")) for each in arguments):
             return [*arguments, "--model", self.model]
-        if name == "info" and not given:
+        if name in {"info", "tree", "cluster"} and not given:
             return [self.model, *arguments]
         if name == "classes" and (not given or given[0] not in self.catalog.normalizations()):
             return [self.model, *arguments]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from classrel_db.storage.arrow import numbers, texts
-
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
@@ -62,6 +60,8 @@ def listing(connection: DuckDBPyConnection) -> DuckDBPyRelation:
 def store(connection: DuckDBPyConnection, name: str, taxonomy: Taxonomy) -> None:
     """Keep a taxonomy under ``name``, in place of the one that may have it."""
     import pyarrow as pa
+
+    from classrel_db.storage.arrow import numbers, texts
 
     remove(connection, name)
     connection.execute(

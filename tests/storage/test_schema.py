@@ -23,9 +23,9 @@ COLUMNS = {
 }
 # the views and macros of views.sql, on which the queries build
 SHARED = """
-    agreement class_cosines class_named class_weights concept_numbers consensus_pairwise cosine_of euclidean
-    fisher_z label_spaces mapped_classes nearest pair_statistics pairwise stored_rank tagged_models
-    unpaired_weights
+    agreement class_cosines class_named class_taxa class_weights concept_numbers consensus_pairwise
+    cosine_of euclidean fisher_z label_spaces mapped_classes nearest pair_statistics pairwise stored_rank
+    tagged_models unpaired_weights
 """
 
 

@@ -38,6 +38,34 @@ def scores(x: NDArray[np.floating], *, centered: bool) -> NDArray[np.float64]:
     return wide / length if length > 0 else np.full(len(wide), np.nan)
 
 
+def total(M: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sums over pairs i ≠ j of w_i w_j M_ij for each of ``weights`` (R×n): (R,). M (n×n) has a
+    diagonal of 0."""
+    sums: NDArray[np.float64] = np.einsum("ri,ri->r", weights @ M, weights)
+    return sums
+
+
+def weighted(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    xy: NDArray[np.float64],
+    xx: NDArray[np.float64],
+    yy: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    *,
+    centered: bool,
+) -> NDArray[np.float64]:
+    """The weighted correlation, or cosine where not ``centered``, from the totals (R,) of two matrices,
+    of their product and of their squares."""
+    if centered:
+        size = weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            xy, of_x, of_y = xy - x * y / size, xx - x * x / size, yy - y * y / size
+        # what is left of equal numbers is not a value
+        xx, yy = (np.where(c > 1e-12 * r, c, 0.0) for c, r in ((of_x, xx), (of_y, yy)))
+    return ratio(xy, xx, yy)
+
+
 @dataclass(frozen=True)
 class Correlation(Measure):
     """The correlation of ``values`` of the pairs, or their cosine where not ``centered``."""
@@ -66,22 +94,9 @@ class Correlation(Measure):
         return products.of(orders, enough)
 
     def resampled(self, pair: Pair, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        X, Y, XY, XX, YY = pair.once((self.name, "products"), lambda: self._products(pair))
-
-        def total(M: NDArray[np.float64]) -> NDArray[np.float64]:
-            # the sum over pairs i ≠ j of w_i w_j M_ij: the diagonal is 0
-            sums: NDArray[np.float64] = np.einsum("ri,ri->r", weights @ M, weights)
-            return sums
-
-        xy, xx, yy = total(XY), total(XX), total(YY)
-        if self.centered:
-            size = weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)
-            x, y = total(X), total(Y)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                xy, of_x, of_y = xy - x * y / size, xx - x * x / size, yy - y * y / size
-            # what is left of equal numbers is not a value
-            xx, yy = (np.where(c > 1e-12 * r, c, 0.0) for c, r in ((of_x, xx), (of_y, yy)))
-        return ratio(xy, xx, yy)
+        products = pair.once((self.name, "products"), lambda: self._products(pair))
+        x, y, xy, xx, yy = (total(M, weights) for M in products)
+        return weighted(x, y, xy, xx, yy, weights, centered=self.centered)
 
     def exact_null(self, n: int, k: int) -> float | None:  # noqa: ARG002
         return 0.0 if self.centered else None
