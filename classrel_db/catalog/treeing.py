@@ -10,7 +10,7 @@ import numpy as np
 
 from classrel_db.catalog.alignment import Alignment, require_shared
 from classrel_db.catalog.comparing import by_content
-from classrel_db.catalog.heads import require_memory
+from classrel_db.catalog.heads import require_bytes, require_memory
 from classrel_db.errors import ArgumentError
 from classrel_db.maths.ancestry import Ancestry, Fit, best_taxa
 from classrel_db.maths.geometry import LEAST_CLASSES, Geometry, square
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 Columns = dict[str, tuple[str, Sequence[Any]]]
 _DEFAULT_K = 25  # classes of the clade around one
+_MATRICES = 3  # of n×n in double precision that clusters and their silhouettes take
 _CUTS = (2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 _CURVE = 60  # numbers of clusters of a whole curve
 
@@ -227,9 +228,14 @@ def cut(
 
 def _square(forest: Forest, model: StoredModel) -> NDArray[np.float64]:
     """The tree's distances of all classes with all (C×C)."""
-    require_memory(model.n_classes)
+    n = model.n_classes
+    require_bytes(
+        8 * n * n * _MATRICES,
+        f"the clusters of {n:,} classes, with their silhouettes,",
+        "take a head of fewer classes, or a larger machine",
+    )
     found: NDArray[np.float64] = square(
-        distances(forest.heads.rows(model), forest.distance), model.n_classes, 0.0
+        distances(forest.heads.rows(model), forest.distance), n, 0.0
     )
     return found
 

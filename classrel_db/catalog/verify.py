@@ -8,8 +8,9 @@ import numpy as np
 
 from classrel_db import maths
 from classrel_db.catalog.ingest import concepts_hash, content_hash
+from classrel_db.maths.trees.tree import tree_of
 from classrel_db.records import NORMALIZATIONS, Finding
-from classrel_db.storage import arrays, read, schema
+from classrel_db.storage import arrays, read, schema, trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,6 +70,8 @@ def _model_findings(
     if model.n_pairs:
         yield tried("pairs", lambda: _pairs(connection, model, unit_rows))
     yield tried("index", lambda: _index(model, indexes))
+    if trees.stored_trees(connection, model):
+        yield tried("trees", lambda: _trees(connection, model))
 
 
 def _counts(connection: DuckDBPyConnection, model: StoredModel) -> str:
@@ -154,6 +157,22 @@ def _pairs(
         stored[class_idx] = cosines[class_idx]
         worst = max(worst, _largest(stored - cosines))
     return _within(worst, _COSINE_TOLERANCE, f"{len(sample)} classes computed anew")
+
+
+def _trees(connection: DuckDBPyConnection, model: StoredModel) -> str:
+    kinds = trees.stored_trees(connection, model)
+    for method, distance in kinds:
+        stored = trees.stored_tree(connection, model, method, distance)
+        if stored is None:
+            continue
+        tree = tree_of(stored.Z, stored.order)
+        spans = trees.stored_spans(connection, model, method, distance)
+        own = tree.spans[tree.n :]
+        if not np.array_equal(spans, np.stack([own[:, 0], own[:, 1] - own[:, 0]], axis=1)):
+            raise ValueError(
+                f"the {method} tree by {distance} distance has clades that are not where its leaves are"
+            )
+    return ", ".join(f"{method} by {distance}" for method, distance in kinds)
 
 
 def _index(model: StoredModel, indexes: IndexCache) -> str:

@@ -57,6 +57,26 @@ def stored_tree(
     return StoredTree(model.model_id, method, distance, Z, order, ordering[0][0])
 
 
+def stored_trees(
+    connection: DuckDBPyConnection, model: StoredModel
+) -> list[tuple[Linkage, TreeDistance]]:
+    """By which linkage methods and distances there is a tree of a model."""
+    return connection.execute(
+        "SELECT method, distance FROM trees WHERE model_id = ? ORDER BY ALL", [model.model_id]
+    ).fetchall()
+
+
+def stored_spans(
+    connection: DuckDBPyConnection, model: StoredModel, method: Linkage, distance: TreeDistance
+) -> NDArray[np.int64]:
+    """The first place and the size of each merge as they are stored (n-1)×2."""
+    found = connection.execute(
+        f"SELECT first, size FROM merges WHERE {_OF} ORDER BY node",  # noqa: S608
+        {"id": model.model_id, "method": method, "distance": distance},
+    ).fetchnumpy()
+    return np.stack([np.asarray(found[name], dtype=np.int64) for name in ("first", "size")], axis=1)
+
+
 def store_tree(connection: DuckDBPyConnection, tree: StoredTree, firsts: NDArray[np.int64]) -> None:
     """Keep a tree in place of the one there was; ``firsts`` (C-1,) are the places of the first leaves.
 
