@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from classrel_db.catalog.lookup import without
 from classrel_db.errors import ArgumentError
 from classrel_db.spelling import did_you_mean, quoted
-from classrel_db.storage import read
+from classrel_db.storage import read, taxonomies
 from classrel_db.storage.queries import CONDITION
 from classrel_db.storage.statements import require_condition
 
@@ -68,6 +68,8 @@ def call(
         else:
             if _is_class(parameter) and value is not None:
                 value = _class(lookup, value, models)
+            elif _is_taxon(query, parameter) and value is not None:
+                _require_taxon(connection, value, values.get("taxonomy"))
             bound[parameter.name] = value
             shown = f"${parameter.name}"
         parts.append(shown if parameter.default is None else f"{parameter.name} := {shown}")
@@ -148,6 +150,26 @@ def _models(lookup: Lookup, query: NamedQuery, values: Mapping[str, Any]) -> lis
 def _is_class(parameter: QueryParameter) -> bool:
     name = parameter.name
     return (name == "class" or name.startswith("class_")) and parameter.type == "VARCHAR"
+
+
+def _is_taxon(query: NamedQuery, parameter: QueryParameter) -> bool:
+    has_taxonomy = any(each.name == "taxonomy" for each in query.parameters)
+    return has_taxonomy and parameter.name in {"taxon", "a", "b"}
+
+
+def _require_taxon(connection: DuckDBPyConnection, name: str, taxonomy: str | None) -> None:
+    """Raise ArgumentError where a taxonomy has no taxon of that name, nor a class that is one."""
+    where = "wordnet" if taxonomy is None else taxonomy
+    if taxonomies.has_taxon(connection, where, name):
+        return
+    known = taxonomies.labels(connection, where)
+    if not known:
+        there = ", ".join(taxonomies.names(connection))
+        raise ArgumentError(f"no taxonomy {quoted(where)}; there is {there}")
+    raise ArgumentError(
+        f"no taxon {quoted(name)} in {where}{did_you_mean(name, known)}; it is a taxon's key or label, or a "
+        "class's label or concept"
+    )
 
 
 def _class(lookup: Lookup, value: str | int, models: Sequence[StoredModel]) -> str:

@@ -37,6 +37,30 @@ def names(connection: DuckDBPyConnection) -> list[str]:
     return [name for (name,) in rows]
 
 
+def has_taxon(connection: DuckDBPyConnection, taxonomy: str, name: str) -> bool:
+    """Whether the macro ``ancestors`` finds a taxon by this name."""
+    found = connection.execute(
+        """
+        SELECT 1 FROM taxa AS t
+        WHERE t.taxonomy = $taxonomy AND (t.taxon = $name OR lower(t.label) = lower($name))
+        UNION ALL
+        SELECT 1 FROM class_taxa AS c
+        WHERE c.taxonomy = $taxonomy AND (lower(c.class) = lower($name) OR c.concept = $name)
+        LIMIT 1
+        """,
+        {"taxonomy": taxonomy, "name": name},
+    ).fetchall()
+    return bool(found)
+
+
+def labels(connection: DuckDBPyConnection, taxonomy: str) -> list[str]:
+    """The labels of the taxa, each once."""
+    rows = connection.execute(
+        "SELECT DISTINCT label FROM taxa WHERE taxonomy = ? ORDER BY 1", [taxonomy]
+    ).fetchall()
+    return [label for (label,) in rows]
+
+
 def listing(connection: DuckDBPyConnection) -> DuckDBPyRelation:
     """Each taxonomy: taxonomy, kind, taxa, ranks, depth, source, added_at."""
     return connection.sql(
