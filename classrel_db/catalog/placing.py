@@ -80,10 +80,15 @@ class PlacedModel:
         and which two of them have the same (n'×n'); by depth, "depth 7", where it has no ranks."""
         ranks = self.placed.ranks
         if not any(ranks):
-            depth = self.ancestry.common_depth
-            every = np.arange(self.n)
-            deepest = int(depth[~np.eye(self.n, dtype=bool)].max())
-            return [(f"depth {d}", every, depth >= d) for d in range(deepest, 0, -1)]
+            common = self.ancestry.common_depth
+            own = self.ancestry.depth[self.ancestry.taxon]
+            return [
+                (f"depth {depth}", have, common[np.ix_(have, have)] >= depth)
+                for depth in range(int(own.max()), 0, -1)
+                if len(have := np.flatnonzero(own >= depth)) > 1
+                # a level on which each class stands alone says nothing
+                and (common[np.ix_(have, have)] >= depth).sum() > len(have)
+            ]
         depths: dict[str, list[int]] = {}
         of: dict[str, NDArray[np.int64]] = {}
         for taxon, rank in enumerate(ranks):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
     from rich.console import Console
 
-_MEMBERS = 12  # classes of a cluster that a table lists where there is an edge
+_MEMBERS = 12  # classes of a cluster that a table lists, half as many in a narrow one
 _NARROW = 100  # characters: below, a table of clusters has fewer columns
 
 
@@ -24,27 +24,26 @@ def clusters(rows: DuckDBPyRelation, file: TextIO) -> None:
     """The answer of ``cluster``: a line a cluster, in leaf order."""
     console = console_for(file)
     listed = _dicts(rows)
-    table = new_table()
-    table.add_column("cluster", justify="right", no_wrap=True)
-    table.add_column("name", overflow="fold", min_width=16)
-    for name in ("cosine", "silhouette", "purity"):
-        table.add_column(name, justify="right", no_wrap=True)
     wide = console.width >= _NARROW
+    table = new_table()
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("name", overflow="fold", min_width=16)
+    for name in (*(["cosine"] if wide else []), "silhouette", "purity"):
+        table.add_column(name, justify="right", no_wrap=True)
     if wide:
         table.add_column("nearest", overflow="fold", min_width=12)
     table.add_column("classes (× not of the taxon)", overflow="fold", ratio=1)
     for number in dict.fromkeys(row["cluster"] for row in listed):
         some = [row for row in listed if row["cluster"] == number]
         first = some[0]
-        nearest = printable(first["nearest_name"] or "")
         table.add_row(
             str(number),
             f"{printable(first['name'])} ({first['size']})",
-            _number(first["similarity"]),
+            *([_number(first["similarity"])] if wide else []),
             _number(first["cluster_silhouette"]),
             "" if first["purity"] is None else f"{first['purity']:.0%}",
-            *([nearest] if wide else []),
-            _members(some),
+            *([printable(first["nearest_name"] or "")] if wide else []),
+            _members(some, _MEMBERS if wide else _MEMBERS // 2),
         )
     if listed:
         each = [row["silhouette"] for row in listed if row["silhouette"] is not None]
@@ -53,11 +52,11 @@ def clusters(rows: DuckDBPyRelation, file: TextIO) -> None:
         print_table(table, console, Text(title))
 
 
-def _members(rows: Sequence[Mapping[str, Any]]) -> Text:
+def _members(rows: Sequence[Mapping[str, Any]], most: int) -> Text:
     """The classes of a cluster: the medoid first, those that are not of the taxon last."""
     medoid = rows[0]["medoid"]
     ordered = sorted(rows, key=lambda row: (row["fits"] is False, row["class"] != medoid))
-    shown = ordered if len(ordered) <= _MEMBERS + 2 else ordered[:_MEMBERS]
+    shown = ordered if len(ordered) <= most + 2 else ordered[:most]
     strange = sum(row["fits"] is False for row in ordered[len(shown) :])
     cells = []
     for row in shown:
