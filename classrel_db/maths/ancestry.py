@@ -163,9 +163,9 @@ def best_taxa(ancestry: Ancestry, tree: Tree) -> Fit:
     best = np.full(m, -1, dtype=np.int64)
     best[: tree.n] = ancestry.taxon
     f1 = np.zeros(m)
-    f1[: tree.n] = 1.0
+    f1[: tree.n] = ancestry.taxon >= 0
     shared = np.zeros(m, dtype=np.int64)
-    shared[: tree.n] = 1
+    shared[: tree.n] = ancestry.taxon >= 0
     counts = _Counts(tree)
     for taxon in np.lexsort((-ancestry.depth, ancestry.sizes)):
         members = ancestry.members(int(taxon))

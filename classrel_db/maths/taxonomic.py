@@ -316,7 +316,8 @@ def surprises(head: Geometry, ancestry: Ancestry, k: int) -> tuple[list[Surprise
     count = n * (n - 1) // 2
     by_head = (head.ranks.astype(np.float64) - 0.5) / count
     by_path = (far.ranks.astype(np.float64) - 0.5) / count
-    gap = by_head - by_path
+    # ranks are whole or half: their differences are exact, and equal ones equal
+    gap = head.ranks.astype(np.float64) - far.ranks.astype(np.float64)
     first, second = np.triu_indices(n, 1)
 
     def top(sign: float) -> list[Surprise]:

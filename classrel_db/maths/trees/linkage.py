@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from classrel_db.maths.geometry import square
 from classrel_db.maths.normalize import row_blocks
 from classrel_db.maths.similarity import unit
 
@@ -74,13 +75,66 @@ def relabelled(Z: NDArray[np.float64], leaves: NDArray[np.int64]) -> NDArray[np.
 def optimal_order(Z: NDArray[np.float64], condensed: NDArray[np.float64]) -> NDArray[np.int64]:
     """The leaves (n,) in the order with the smallest sum of distances of neighbours.
 
-    Bar-Joseph, Gifford & Jaakkola 2001, Bioinformatics 17.
+    Bar-Joseph, Gifford & Jaakkola 2001, Bioinformatics 17. Not scipy's, which often misses it:
+    github.com/scipy/scipy/issues/11227.
     """
-    from scipy.cluster import hierarchy
+    n = len(Z) + 1
+    D = square(condensed, n, diagonal=0.0)
+    sides = [(int(left), int(right)) for left, right in Z[:, :2]]
+    leaves = [np.asarray([leaf]) for leaf in range(n)]
+    leaves += [np.empty(0, dtype=np.int64)] * len(sides)
+    # the least sum from a leaf through all others of the lowest node over both to another leaf
+    best = np.zeros((n, n))
 
-    ordered = hierarchy.leaves_list(hierarchy.optimal_leaf_ordering(Z, condensed))
-    found: NDArray[np.int64] = ordered.astype(np.int64)
+    def ends(node: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Leaves with which an order of the node may begin, and those with which it may then end."""
+        if node < n:
+            return [(leaves[node], leaves[node])]
+        left, right = sides[node - n]
+        return [(leaves[left], leaves[right]), (leaves[right], leaves[left])]
+
+    for step, (left, right) in enumerate(sides):
+        leaves[n + step] = np.concatenate([leaves[left], leaves[right]])
+        for first, last in ends(left):
+            across = _least_sums(best[np.ix_(first, last)], D[np.ix_(last, leaves[right])])
+            for start, end in ends(right):
+                which = np.isin(leaves[right], start)
+                sums = _least_sums(across[:, which], best[np.ix_(leaves[right][which], end)])
+                best[np.ix_(first, end)] = sums
+                best[np.ix_(end, first)] = sums.T
+    found = np.empty(n, dtype=np.int64)
+    begins, stops = (leaves[side] for side in sides[-1])
+    sums = best[np.ix_(begins, stops)]
+    row, column = np.unravel_index(np.argmin(sums), sums.shape)
+    waiting = [(2 * n - 2, 0, int(begins[row]), int(stops[column]))]
+    while waiting:
+        node, place, begin, stop = waiting.pop()
+        if node < n:
+            found[place] = node
+            continue
+        left, right = sides[node - n]
+        if begin not in leaves[left]:
+            left, right = right, left
+        last = next(other for some, other in ends(left) if begin in some)
+        next_ = next(other for some, other in ends(right) if stop in some)
+        sums = best[begin, last][:, None] + D[np.ix_(last, next_)] + best[next_, stop][None, :]
+        row, column = np.unravel_index(np.argmin(sums), sums.shape)
+        waiting.append((left, place, begin, int(last[row])))
+        waiting.append((right, place + len(leaves[left]), int(next_[column]), stop))
     return found
+
+
+def _least_sums(A: NDArray[np.float64], B: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The least A[i, k] + B[k, j] over k, of each i and j."""
+    rows, inner, columns = len(A), len(B), B.shape[1]
+    if inner <= min(rows, columns):
+        found: NDArray[np.float64] = A[:, 0, None] + B[0]
+        for k in range(1, inner):
+            np.minimum(found, A[:, k, None] + B[k], out=found)
+        return found
+    if columns <= rows:
+        return np.stack([(A + B[:, j]).min(axis=1) for j in range(columns)], axis=1)
+    return np.stack([(A[i, :, None] + B).min(axis=0) for i in range(rows)])
 
 
 def projected_order(tree: Tree, rows: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -120,14 +174,15 @@ def _euclidean(X: NDArray[np.float64]) -> NDArray[np.float64]:
     """The Euclidean distances of the rows of X (n×D) as (N,)."""
     X = X - X.mean(axis=0)  # shorter rows lose less to rounding
     squares = np.einsum("ij,ij->i", X, X)
-    found = _products(X, scale=float(squares.max(initial=0.0)))
+    scale = float(squares.max(initial=0.0))
+    found = _products(X, scale)
     found *= -2
     n, start = len(X), 0
     for row in range(n - 1):
         found[start : start + n - row - 1] += squares[row] + squares[row + 1 :]
         start += n - row - 1
-    # what is left of equal rows is rounding
-    found[found < 1e-13 * squares.max(initial=0.0)] = 0.0
+    # equal ones stay equal whatever the order of the rows, and what is left of equal rows is 0
+    found = np.maximum(_snapped(found, 8 * scale), 0.0)
     return np.sqrt(found, out=found)
 
 

@@ -48,7 +48,8 @@ def dimension_support(
     found = np.zeros(len(wanted), dtype=np.int64)
 
     def clades(weights: NDArray[np.float64]) -> NDArray[np.uint64]:
-        again = resampled_rows(rows, weights, standardized=standardized)
+        directed = distance != "euclidean"
+        again = resampled_rows(rows, weights, standardized=standardized, directed=directed)
         return clade_hashes(tree_of(link(distances(again, distance), method)), hashes)
 
     condensed = 8 * tree.n * (tree.n - 1) // 2
@@ -65,11 +66,16 @@ def dimension_support(
 
 
 def resampled_rows(
-    rows: NDArray[np.float32], weights: NDArray[np.float64], *, standardized: bool
+    rows: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    *,
+    standardized: bool,
+    directed: bool = True,
 ) -> NDArray[np.float64]:
     """Rows whose inner products are those of ``rows`` (n×D) with each dimension as often as weighted.
 
-    A row that is left with no direction has equal cosines, of 0, with all others.
+    Where they are ``directed``, a row that is left with no direction has equal cosines, of 0, with all
+    others; else it is 0.
     """
     drawn = np.flatnonzero(weights)
     W = weights[drawn]
@@ -85,7 +91,7 @@ def resampled_rows(
             np.divide(W.sum() - 1, squares, out=np.zeros_like(squares), where=squares > 0)
         )[:, None]
     X *= np.sqrt(W)
-    if (squares > 0).all():
+    if not directed or (squares > 0).all():
         return X
     # each row without direction gets a dimension of its own: at right angles to all the others
     lost = np.flatnonzero(squares <= 0)
