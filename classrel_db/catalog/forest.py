@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from duckdb import DuckDBPyConnection
+    from numpy.typing import NDArray
 
     from classrel_db.catalog.alignment import Alignment
     from classrel_db.records import Linkage, Progress, StoredModel, TreeDistance
@@ -77,9 +78,7 @@ class Forest:
             f"the tree of {model.n_classes:,} classes by {self.distance} distance",
             "take a head of fewer classes, another distance, or a larger machine",
         )
-        # the classes by concept: where distances are equal, no tree depends on how a head has them
-        concepts = comparisons.concepts(self.reader(), model.model_id)
-        leaves = np.asarray(sorted(range(len(concepts)), key=concepts.__getitem__), dtype=np.int64)
+        leaves = self._by_concept(model)
         rows = self.heads.rows(model)[leaves]
         condensed = distances(rows, self.distance)
         Z = link(condensed, self.method)
@@ -97,6 +96,11 @@ class Forest:
         self.fresh.append(made)
         return made
 
+    def _by_concept(self, model: StoredModel) -> NDArray[np.int64]:
+        """The classes by concept (C,): where distances are equal, no tree depends on how a head has them."""
+        concepts = comparisons.concepts(self.reader(), model.model_id)
+        return np.asarray(sorted(range(len(concepts)), key=concepts.__getitem__), dtype=np.int64)
+
     def all_of(self, models: Sequence[StoredModel]) -> list[Tree]:
         """The trees of several models, whose leaves may stand in any order without crossings."""
         found = []
@@ -113,9 +117,10 @@ class Forest:
         known = self.known_support(model).get("dimensions")
         if known is not None and known.seed == seed and (known.n == resamples).all():
             return known
+        leaves = self._by_concept(model)
         shares = dimension_support(
-            self.heads.rows(model),
-            tree,
+            self.heads.rows(model)[leaves],
+            tree.restricted(leaves)[0],  # all of them: the merges keep their numbers
             self.method,
             self.distance,
             standardized=model.normalization == "standardize",

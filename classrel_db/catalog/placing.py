@@ -44,12 +44,18 @@ class PlacedModel:
         found = sorted(named.placed.of_class, key=lambda index: named.classes[index].concept)
         if len(found) < LEAST_CLASSES:
             missing = next(
-                each.label for each in named.classes if each.index not in named.placed.of_class
+                (each.label for each in named.classes if each.index not in named.placed.of_class),
+                None,
+            )
+            reason = (
+                ""
+                if missing is None
+                else f"; a class is found by its concept, and {quoted(missing)}, for one, is not: see "
+                f"`classrel taxonomy match {model.name} {taxonomy}`"
             )
             raise ArgumentError(
                 f"{len(found)} of the {model.n_classes:,} classes of {model.name} are in the taxonomy "
-                f"{quoted(taxonomy)}, and {LEAST_CLASSES} are needed; a class is found by its concept, and "
-                f"{quoted(missing)}, for one, is not: see `classrel taxonomy match {model.name} {taxonomy}`"
+                f"{quoted(taxonomy)}, and {LEAST_CLASSES} are needed{reason}"
             )
         require_memory(len(found))
         self.indices = np.asarray(found, dtype=np.int64)

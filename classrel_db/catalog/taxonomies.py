@@ -55,7 +55,7 @@ class Taxonomies(Trees):
         """
         from classrel_db.sources.taxonomy import read_taxonomy
 
-        require_name(name)
+        name = require_name(name)
         if kind is not None:
             require_one_of("kind", kind, TAXONOMY_KINDS)
         known = taxonomies.names(self._database.reader())

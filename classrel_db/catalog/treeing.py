@@ -246,7 +246,11 @@ def cluster_rows(
     """The classes in their clusters, as columns."""
     clusters = cut.clusters
     of_class = silhouettes(_square(forest, model), clusters)
-    what = described(Geometry(forest.heads.rows(model)).cosine, clusters)
+    # by concept: of classes that are as central the medoid is the first of them, however a head has them
+    concepts = [each.concept for each in named.classes]
+    leaves = np.asarray(sorted(range(len(concepts)), key=concepts.__getitem__), dtype=np.int64)
+    what = described(Geometry(forest.heads.rows(model)[leaves]).cosine, clusters[leaves])
+    medoids = leaves[what.medoid]
     fit = named.fit(grown.tree)
     taxa = fit.taxon[cut.nodes]
     sizes = np.bincount(clusters)
@@ -254,9 +258,9 @@ def cluster_rows(
     names = _distinct_names(
         [
             labels[medoid] if size == 1 else named.label(taxon) or labels[medoid]
-            for medoid, size, taxon in zip(what.medoid, sizes, taxa, strict=True)
+            for medoid, size, taxon in zip(medoids, sizes, taxa, strict=True)
         ],
-        [labels[medoid] for medoid in what.medoid],
+        [labels[medoid] for medoid in medoids],
     )
     members = [
         set(named.ancestry.members(taxon).tolist()) if taxon >= 0 else None
@@ -285,7 +289,7 @@ def cluster_rows(
         "class": ("VARCHAR", [labels[i] for i in order]),
         "concept": ("VARCHAR", [named.classes[i].concept for i in order]),
         "size": ("INTEGER", each(sizes)),
-        "medoid": ("VARCHAR", [labels[what.medoid[c]] for c in at]),
+        "medoid": ("VARCHAR", [labels[medoids[c]] for c in at]),
         "similarity": ("DOUBLE", each(what.similarity)),
         "silhouette": ("DOUBLE", [None if np.isnan(of_class[i]) else of_class[i] for i in order]),
         "cluster_silhouette": ("DOUBLE", each(means)),
@@ -375,6 +379,8 @@ def _cuts(ks: Sequence[int] | Literal["curve"] | None, n: int) -> Sequence[int]:
     if ks is None:
         return [k for k in _CUTS if k < n]
     if isinstance(ks, str):
+        if ks != "curve":
+            raise ArgumentError(f'ks is {quoted(ks)}; it is "curve", or numbers of clusters')
         curve = np.geomspace(2, n - 1, _CURVE).round().astype(int)
         return sorted(set(curve.tolist()))
     return ks

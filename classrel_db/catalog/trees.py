@@ -15,6 +15,7 @@ from classrel_db.records import (
     LINKAGES,
     TREE_DISTANCES,
 )
+from classrel_db.storage.database import translated
 from classrel_db.storage.transaction import transaction
 
 if TYPE_CHECKING:
@@ -75,9 +76,10 @@ class Trees(Opened):
     ) -> DuckDBPyRelation:
         """The tree of a model's classes, a row a node: all of it, or as far as ``k`` says.
 
-        With ``around``, a class, the largest clade with it that has at most ``k`` classes; else, with ``k``,
-        the ``k`` topmost clades and what joins them. Leaves have the numbers of their classes, then
-        come the merges in their order.
+        With ``around``, a class, the largest clade with it that has at most ``k`` classes (25 by default), or
+        the smallest where that has more, what is too large in it as one node; else, with ``k``, the ``k``
+        topmost clades and what joins them. Leaves have the numbers of their classes, then come the
+        merges in their order.
 
         Columns: model, node, parent (NULL at the top), left_node, right_node (NULL for a class), height
         (at which the two were joined), size (classes), place (of the first of them in leaf order, from
@@ -100,6 +102,7 @@ class Trees(Opened):
         focal = None
         if around is not None:
             focal = self._known_now().lookup.find(around, [chosen])[chosen.model_id].index
+        treeing.require_taxonomy(self._database.reader(), taxonomy)
         forest = self._forest(method, distance, progress)
         grown = forest.grown(chosen)
         found = forest.known_support(chosen)
@@ -148,8 +151,11 @@ class Trees(Opened):
             )
         if k is not None:
             require_count("k", k, 1, chosen.n_classes, f"classes of {chosen.name}")
-        if height is not None and not (isinstance(height, int | float) and height >= 0):
+        if height is not None and not (
+            isinstance(height, int | float) and not isinstance(height, bool) and height >= 0
+        ):
             raise ArgumentError(f"height is {height!r}; it is a number from 0 on")
+        treeing.require_taxonomy(self._database.reader(), taxonomy)
         forest = self._forest(method, distance, progress)
         grown = forest.grown(chosen)
         cut = treeing.cut(forest, chosen, grown, k, height)
@@ -295,12 +301,14 @@ class Trees(Opened):
         if method in EUCLIDEAN_METHODS and not is_euclidean(distance):
             _warn(
                 f"{method} linkage takes its distances for Euclidean, and {distance} ones are not: its "
-                "heights mean nothing by themselves; chord distances are the usual choice"
+                "heights mean nothing by themselves; chord distances are the usual choice",
+                above=1,
             )
         if distance == "profile":
             _warn(
                 "profile: each row of the matrix of (1-cos)/2 is an observation, as in the published code; "
-                "heights are Euclidean distances of such rows"
+                "heights are Euclidean distances of such rows",
+                above=1,
             )
         return Forest(self._database.reader, method, distance, progress or (lambda _step: None))
 
@@ -308,12 +316,13 @@ class Trees(Opened):
         """Write what was made into the file, where that is possible."""
         if not (forest.fresh or forest.found):
             return
-        self.close()
         try:
+            with translated(self.path):  # another thread may be asking
+                self.close()
             with self._database.writer() as connection, transaction(connection):
                 forest.keep(connection)
         except DatabaseError as error:
-            _warn(f"the tree is not kept in the database: {error}")
+            _warn(f"the tree is not kept in the database: {error}", above=1)
 
     def _concepts(self, model: StoredModel) -> list[str]:
         from classrel_db.storage import comparisons
@@ -340,5 +349,6 @@ class Trees(Opened):
         return aligned, others
 
 
-def _warn(message: str) -> None:
-    warnings.warn(message, ClassrelWarning, stacklevel=3)
+def _warn(message: str, above: int = 0) -> None:
+    """Warn of what the caller of a public method does: ``above`` is the number of methods in between."""
+    warnings.warn(message, ClassrelWarning, stacklevel=3 + above)

@@ -84,6 +84,10 @@ class Desk:
 
         emit_answer(answer, spared=catalog.path, tell=self.tell)
 
+    def draws(self, format: str | None, output: Path | None) -> bool:
+        """Whether an answer that was asked for so is a table or a drawing."""
+        return format in {None, "table"} and (output is None or output.suffix == ".txt")
+
     def tell(self, message: str) -> None:
         """Narration goes to standard error; standard output is for data."""
         click.echo(message, err=True)

@@ -9,6 +9,7 @@ import click
 from classrel_db.cli.desk import (
     FILE,
     database,
+    desk_now,
     open_catalog,
     reading,
     reading_tree,
@@ -176,8 +177,7 @@ def show_tree(
 
 
 def _is_drawn(written: dict[str, Any]) -> bool:
-    output = written["output"]
-    return written["format"] in {None, "table"} and (output is None or output.suffix == ".txt")
+    return desk_now().draws(written["format"], written["output"])
 
 
 def _called(rows: DuckDBPyRelation, tips: str) -> DuckDBPyRelation:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from classrel_db.maths.geometry import upper
 from classrel_db.maths.measures.correlation import scores
 from classrel_db.maths.resample import at_least
+from classrel_db.maths.trees.linkage import link, optimal_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -140,8 +142,5 @@ def by_similarity(matrix: NDArray[np.floating]) -> list[int]:
     distance[~known] = distance[known].max()
     distance -= min(0.0, float(distance.min()))
     np.fill_diagonal(distance, 0.0)
-    from scipy.cluster.hierarchy import leaves_list, linkage
-    from scipy.spatial.distance import squareform
-
-    tree = linkage(squareform(distance, checks=False), "average", optimal_ordering=True)
-    return [int(leaf) for leaf in leaves_list(tree)]
+    condensed = upper(distance)
+    return [int(leaf) for leaf in optimal_order(link(condensed, "average"), condensed)]

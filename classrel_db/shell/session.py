@@ -427,6 +427,10 @@ class _Desk:
             answer = replace(answer, rows=kept(answer.rows))
         self._session.take(answer)
 
+    def draws(self, format: str | None, output: Path | None) -> bool:
+        chosen, file = format or self._session.format, output or self._session.output
+        return chosen in {None, "table"} and (file is None or file.suffix == ".txt")
+
     def tell(self, message: str) -> None:
         self._session.note(message)
 

@@ -141,10 +141,8 @@ def placed(connection: DuckDBPyConnection, name: str, model_id: int) -> Placed:
     """The classes of a model in a taxonomy, with every taxon above them."""
     found = connection.execute(
         """
-        SELECT c.class_idx, n.taxon
-        FROM classes AS c
-        JOIN taxon_names AS n ON n.taxonomy = $name AND n.name = lower(replace(c.concept, '_', ' '))
-        WHERE c.model_id = $id
+        SELECT c.class_idx, c.taxon FROM class_taxa AS c
+        WHERE c.model_id = $id AND c.taxonomy = $name
         ORDER BY c.class_idx
         """,
         {"name": name, "id": model_id},
@@ -152,10 +150,8 @@ def placed(connection: DuckDBPyConnection, name: str, model_id: int) -> Placed:
     edges = connection.execute(
         """
         WITH RECURSIVE own AS (
-            SELECT DISTINCT n.taxon
-            FROM classes AS c
-            JOIN taxon_names AS n ON n.taxonomy = $name AND n.name = lower(replace(c.concept, '_', ' '))
-            WHERE c.model_id = $id
+            SELECT DISTINCT c.taxon FROM class_taxa AS c
+            WHERE c.model_id = $id AND c.taxonomy = $name
         ),
         above AS (
             SELECT o.taxon FROM own AS o
@@ -197,8 +193,8 @@ def matches(connection: DuckDBPyConnection, name: str, model_id: int) -> DuckDBP
             m.name AS model, c.class_idx, c.label AS class, c.concept, $name AS taxonomy, n.taxon, t.label
         FROM models AS m
         JOIN classes AS c ON c.model_id = m.model_id
-        LEFT JOIN taxon_names AS n
-            ON n.taxonomy = $name AND n.name = lower(replace(c.concept, '_', ' '))
+        LEFT JOIN class_taxa AS n
+            ON n.taxonomy = $name AND n.model_id = c.model_id AND n.class_idx = c.class_idx
         LEFT JOIN taxa AS t ON t.taxonomy = $name AND t.taxon = n.taxon
         WHERE m.model_id = $id
         ORDER BY c.class_idx

@@ -109,6 +109,10 @@ SELECT m.name AS model, t.key, t.value
 FROM tags AS t
 JOIN models AS m ON m.model_id = t.model_id;
 
+-- A name as names of taxa are compared: in lower case, with single blanks, also for underscores.
+CREATE OR REPLACE MACRO taxon_name(name) AS
+    lower(trim(regexp_replace(name::VARCHAR, '[_[:space:]]+', ' ', 'g')));
+
 -- which class is which taxon, in every taxonomy; a class that none of its names fits is not here
 CREATE OR REPLACE VIEW class_taxa AS
 SELECT
@@ -121,7 +125,7 @@ SELECT
     n.taxon
 FROM models AS m
 JOIN classes AS c ON c.model_id = m.model_id
-JOIN taxon_names AS n ON n.name = lower(replace(c.concept, '_', ' '));
+JOIN taxon_names AS n ON n.name = taxon_name(c.concept);
 
 -- The class that a user means, in each of these models (NULL: in all) that has it, by `naming`.
 -- Several classes of one model are an error. Where `class` is a concept that concept_map says is the

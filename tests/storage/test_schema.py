@@ -25,7 +25,7 @@ COLUMNS = {
 SHARED = """
     agreement class_cosines class_named class_taxa class_weights concept_numbers consensus_pairwise
     cosine_of euclidean fisher_z label_spaces mapped_classes nearest pair_statistics pairwise stored_rank
-    tagged_models unpaired_weights
+    tagged_models taxon_name unpaired_weights
 """
 
 

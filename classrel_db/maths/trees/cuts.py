@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _MOST_SEARCHED = 2_000  # clusters, in the search for the largest silhouette
 _ROUNDING = 1e-9  # of a height, relative
+_SLACK = 1e-6  # of sums of cosines in single precision that are equal but for rounding
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,12 @@ def described(cosine: NDArray[np.floating], clusters: NDArray[np.int64]) -> Desc
     n, k = sums.shape
     own = sums[np.arange(n), clusters] - np.diag(cosine)
     medoid = np.asarray(
-        [(members := np.flatnonzero(clusters == c))[np.argmax(own[members])] for c in range(k)]
+        [
+            (members := np.flatnonzero(clusters == c))[
+                np.argmax(own[members] >= own[members].max() - _SLACK)
+            ]
+            for c in range(k)
+        ]
     )
     between = np.zeros((k, k))
     np.add.at(between, clusters, sums)

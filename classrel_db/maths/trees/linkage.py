@@ -20,12 +20,8 @@ if TYPE_CHECKING:
     from classrel_db.records import Linkage, TreeDistance
 
 EUCLIDEAN_METHODS = frozenset({"ward", "centroid", "median"})
-MOST_OPTIMAL = (
-    2_000  # leaves up to which the optimal order is searched: its time grows with the cube
-)
-_GRID = (
-    4096.0  # of which 2^-40 is a unit in the last place: rounding of a product does not reach it
-)
+MOST_OPTIMAL = 2_000  # leaves up to which the best order is searched: time grows with the cube
+_GRID = 4096.0  # of which 2^-40 is a unit in the last place, which rounding does not reach
 
 
 def distances(rows: NDArray[np.floating], distance: TreeDistance) -> NDArray[np.float64]:

@@ -67,8 +67,7 @@ CREATE TABLE taxon_parents (
     length   DOUBLE                -- of the branch; NULL where the taxonomy has none
 );
 
--- The names that make a class one of a taxon: a class's concept is one of these, in lower case and with
--- blanks for underscores.
+-- The names that make a class one of a taxon, as taxon_name() spells them: its concept is one of these.
 CREATE TABLE taxon_names (
     taxonomy VARCHAR NOT NULL,
     name     VARCHAR NOT NULL,
