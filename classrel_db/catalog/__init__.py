@@ -7,7 +7,7 @@
 
 What answers with rows answers with a DuckDB relation: ``.df()``, ``.pl()``, ``.to_arrow_table()``,
 ``.fetchall()`` and further SQL all work on it. A relation lives as long as the catalog's connection
-does: until :meth:`Catalog.close`, or the next :meth:`Catalog.ingest` or :meth:`Catalog.remove`.
+does: until :meth:`Catalog.close`, or until the file is written, by an ingest, a removal, a tag, a tree.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ class Opened:
         own = query_files.of_folder(queries) if queries is not None else []
         self._database.use_queries([query_files.as_temporary(query) for query in own])
         self._own_queries = own
+        self._making = threading.RLock()  # held by the thread that makes what the file is to keep
 
     def __enter__(self) -> Self:
         return self

@@ -128,12 +128,13 @@ class Taxonomies(Trees):
         require_count("resamples", resamples, 0, _MOST_DRAWS)
         require_count("seed", seed, 0, 2**63 - 1)
         names = placing.measures_named(measures)
-        forest = self._forest(method, distance, progress)
-        chosen = self._known_now().lookup.models(models)
-        connection = self._database.reader()
-        placed = [placing.PlacedModel(connection, forest, model, taxonomy) for model in chosen]
-        columns = placing.comparison_columns(placed, forest, names, permutations, resamples, seed)
-        self._keep(forest)
+        with self._forest(method, distance, progress) as forest:
+            chosen = self._known_now().lookup.models(models)
+            connection = self._database.reader()
+            placed = [placing.PlacedModel(connection, forest, model, taxonomy) for model in chosen]
+            columns = placing.comparison_columns(
+                placed, forest, names, permutations, resamples, seed
+            )
         return arrays.table(columns)
 
     def taxonomy_clades(
@@ -155,9 +156,8 @@ class Taxonomies(Trees):
         from classrel_db.catalog import placing
         from classrel_db.storage import arrays
 
-        forest = self._forest(method, distance, None)
-        columns = placing.clade_columns(self._placed(model, taxonomy, forest))
-        self._keep(forest)
+        with self._forest(method, distance, None) as forest:
+            columns = placing.clade_columns(self._placed(model, taxonomy, forest))
         return arrays.table(columns)
 
     def taxonomy_purity(
@@ -182,9 +182,11 @@ class Taxonomies(Trees):
 
         require_count("permutations", permutations, 0, _MOST_DRAWS)
         require_count("seed", seed, 0, 2**63 - 1)
-        placed = self._placed(model, taxonomy, self._forest("ward", "chord", None))
-        require_count("k", k, 1, placed.n - 1, "other classes")
-        return arrays.table(placing.purity_columns(placed, k, permutations, seed))
+        with self._forest("ward", "chord", None) as forest:
+            placed = self._placed(model, taxonomy, forest)
+            require_count("k", k, 1, placed.n - 1, "other classes")
+            columns = placing.purity_columns(placed, k, permutations, seed)
+        return arrays.table(columns)
 
     def taxonomy_surprises(
         self, model: str, taxonomy: str = _BUILT_IN, *, k: int = 20
@@ -200,9 +202,11 @@ class Taxonomies(Trees):
         from classrel_db.catalog import placing
         from classrel_db.storage import arrays
 
-        placed = self._placed(model, taxonomy, self._forest("ward", "chord", None))
-        require_count("k", k, 1, placed.n * (placed.n - 1) // 2, "pairs")
-        return arrays.table(placing.surprise_columns(placed, k))
+        with self._forest("ward", "chord", None) as forest:
+            placed = self._placed(model, taxonomy, forest)
+            require_count("k", k, 1, placed.n * (placed.n - 1) // 2, "pairs")
+            columns = placing.surprise_columns(placed, k)
+        return arrays.table(columns)
 
     def _placed(self, model: str, taxonomy: str, forest: Forest) -> PlacedModel:
         from classrel_db.catalog.placing import PlacedModel

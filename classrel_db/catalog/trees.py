@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from classrel_db.storage.database import translated
 from classrel_db.storage.transaction import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any, Literal
 
     import numpy as np
@@ -94,26 +95,27 @@ class Trees(Opened):
         from classrel_db.catalog import treeing
         from classrel_db.storage import arrays
 
-        chosen = self._known_now().lookup.models(model)[0]
-        require_count("resamples", resamples, 1, _MOST_DRAWS)
-        require_count("seed", seed, 0, 2**63 - 1)
-        if k is not None:
-            require_count("k", k, 1, chosen.n_classes, f"classes of {chosen.name}")
-        focal = None
-        if around is not None:
-            focal = self._known_now().lookup.find(around, [chosen])[chosen.model_id].index
-        treeing.require_taxonomy(self._database.reader(), taxonomy)
-        forest = self._forest(method, distance, progress)
-        grown = forest.grown(chosen)
-        found = forest.known_support(chosen)
-        if support:
-            found["dimensions"] = forest.support_by_dimensions(chosen, grown.tree, resamples, seed)
-        if across:
-            alignment, others = self._others(chosen)
-            found["models"] = forest.support_by_models(chosen, grown.tree, others, alignment)
-        named = treeing.Named(self._database.reader(), chosen, taxonomy)
-        columns = treeing.tree_rows(chosen, grown, found, named, focal, k)
-        self._keep(forest)
+        with self._forest(method, distance, progress) as forest:
+            chosen = self._known_now().lookup.models(model)[0]
+            require_count("resamples", resamples, 1, _MOST_DRAWS)
+            require_count("seed", seed, 0, 2**63 - 1)
+            if k is not None:
+                require_count("k", k, 1, chosen.n_classes, f"classes of {chosen.name}")
+            focal = None
+            if around is not None:
+                focal = self._known_now().lookup.find(around, [chosen])[chosen.model_id].index
+            treeing.require_taxonomy(self._database.reader(), taxonomy)
+            grown = forest.grown(chosen)
+            found = forest.known_support(chosen)
+            if support:
+                found["dimensions"] = forest.support_by_dimensions(
+                    chosen, grown.tree, resamples, seed
+                )
+            if across:
+                alignment, others = self._others(chosen)
+                found["models"] = forest.support_by_models(chosen, grown.tree, others, alignment)
+            named = treeing.Named(self._database.reader(), chosen, taxonomy)
+            columns = treeing.tree_rows(chosen, grown, found, named, focal, k)
         return arrays.table(columns)
 
     def cluster(
@@ -144,28 +146,29 @@ class Trees(Opened):
         from classrel_db.catalog import treeing
         from classrel_db.storage import arrays
 
-        chosen = self._known_now().lookup.models(model)[0]
-        if k is not None and height is not None:
-            raise ArgumentError(
-                "k and a height; give one of them, or neither for the best silhouette"
-            )
-        if k is not None:
-            require_count("k", k, 1, chosen.n_classes, f"classes of {chosen.name}")
-        if height is not None and not (
-            isinstance(height, int | float) and not isinstance(height, bool) and height >= 0
-        ):
-            raise ArgumentError(f"height is {height!r}; it is a number from 0 on")
-        treeing.require_taxonomy(self._database.reader(), taxonomy)
-        forest = self._forest(method, distance, progress)
-        grown = forest.grown(chosen)
-        cut = treeing.cut(forest, chosen, grown, k, height)
-        named = treeing.Named(self._database.reader(), chosen, taxonomy)
-        columns = treeing.cluster_rows(forest, chosen, grown, cut, named)
-        self._keep(forest)
+        with self._forest(method, distance, progress) as forest:
+            chosen = self._known_now().lookup.models(model)[0]
+            if k is not None and height is not None:
+                raise ArgumentError(
+                    "k and a height; give one of them, or neither for the best silhouette"
+                )
+            if k is not None:
+                require_count("k", k, 1, chosen.n_classes, f"classes of {chosen.name}")
+            if height is not None and not (
+                isinstance(height, int | float) and not isinstance(height, bool) and height >= 0
+            ):
+                raise ArgumentError(f"height is {height!r}; it is a number from 0 on")
+            treeing.require_taxonomy(self._database.reader(), taxonomy)
+            grown = forest.grown(chosen)
+            cut = treeing.cut(forest, chosen, grown, k, height)
+            named = treeing.Named(self._database.reader(), chosen, taxonomy)
+            columns = treeing.cluster_rows(forest, chosen, grown, cut, named)
         if cut.tie is not None:
-            _warn(
+            warnings.warn(
                 f"{chosen.name}: merges of the same height, {cut.tie:.6g}, on both sides of the cut into "
-                f"{cut.count:,}: another cut would be as good; it goes by the order of the merges"
+                f"{cut.count:,}: another cut would be as good; it goes by the order of the merges",
+                ClassrelWarning,
+                stacklevel=2,
             )
         return arrays.table(columns)
 
@@ -174,22 +177,18 @@ class Trees(Opened):
     ) -> NDArray[np.float64]:
         """The linkage matrix of a model ((C-1)×4) as scipy.cluster.hierarchy has it: two nodes, height,
         size; leaves are class indices. Raises UnknownModelError, ArgumentError."""
-        chosen = self._known_now().lookup.models(model)[0]
-        forest = self._forest(method, distance, None)
-        Z = forest.grown(chosen).stored.Z.copy()
-        self._keep(forest)
-        return Z
+        with self._forest(method, distance, None) as forest:
+            chosen = self._known_now().lookup.models(model)[0]
+            return forest.grown(chosen).stored.Z.copy()
 
     def leaf_order(
         self, model: str, *, method: Linkage = "ward", distance: TreeDistance = "chord"
     ) -> NDArray[np.int64]:
         """The class indices (C,) in the order of the leaves: optimal for up to 2,000 classes (Bar-Joseph
         et al. 2001), beyond by the axis along which the rows vary most. Raises as :meth:`linkage`."""
-        chosen = self._known_now().lookup.models(model)[0]
-        forest = self._forest(method, distance, None)
-        order = forest.grown(chosen).stored.order.copy()
-        self._keep(forest)
-        return order
+        with self._forest(method, distance, None) as forest:
+            chosen = self._known_now().lookup.models(model)[0]
+            return forest.grown(chosen).stored.order.copy()
 
     def tree_node(
         self, model: str, *, method: Linkage = "ward", distance: TreeDistance = "chord"
@@ -198,10 +197,9 @@ class Trees(Opened):
         height at which they are joined. Raises as :meth:`linkage`."""
         from classrel_db.maths.trees.skbio_tree import tree_node
 
-        chosen = self._known_now().lookup.models(model)[0]
-        forest = self._forest(method, distance, None)
-        tree = forest.grown(chosen).tree
-        self._keep(forest)
+        with self._forest(method, distance, None) as forest:
+            chosen = self._known_now().lookup.models(model)[0]
+            tree = forest.grown(chosen).tree
         concepts: list[str | None] = [None] * len(tree.parent)
         concepts[: tree.n] = self._concepts(chosen)
         above = tree.height[tree.parent]
@@ -235,16 +233,15 @@ class Trees(Opened):
         from classrel_db.catalog import treeing
         from classrel_db.storage import arrays
 
-        chosen = self._distinct(models)
-        require_count("permutations", permutations, 0, _MOST_DRAWS)
-        require_count("seed", seed, 0, 2**63 - 1)
-        names = treeing.measures_named(measures)
-        forest = self._forest(method, distance, progress)
-        alignment = treeing.alignment(self._database.reader(), ancestors=ancestors)
-        rows: list[dict[str, Any]] = []
-        for a, b in combinations(chosen, 2):
-            rows += treeing.comparison(forest, alignment, a, b, names, ks, permutations, seed)
-        self._keep(forest)
+        with self._forest(method, distance, progress) as forest:
+            chosen = self._distinct(models)
+            require_count("permutations", permutations, 0, _MOST_DRAWS)
+            require_count("seed", seed, 0, 2**63 - 1)
+            names = treeing.measures_named(measures)
+            alignment = treeing.alignment(self._database.reader(), ancestors=ancestors)
+            rows: list[dict[str, Any]] = []
+            for a, b in combinations(chosen, 2):
+                rows += treeing.comparison(forest, alignment, a, b, names, ks, permutations, seed)
         return arrays.table(treeing.comparison_columns(rows))
 
     def consensus_tree(
@@ -270,29 +267,35 @@ class Trees(Opened):
         from classrel_db.catalog import treeing
         from classrel_db.storage import arrays
 
-        chosen = (
-            self._known_now().lookup.models()
-            if models is None
-            else self._distinct([models] if isinstance(models, str) else models)
-        )
-        if len(chosen) < 2:
-            raise ArgumentError(
-                f"there is {len(chosen)} model; a consensus needs two or more: ingest another"
+        with self._forest(method, distance, progress) as forest:
+            chosen = (
+                self._known_now().lookup.models()
+                if models is None
+                else self._distinct([models] if isinstance(models, str) else models)
             )
-        focal = None
-        if k is not None:
-            require_count("k", k, 1, None)
-        if around is not None:
-            focal = self._known_now().lookup.find(around, chosen)[chosen[0].model_id].index
-        forest = self._forest(method, distance, progress)
-        alignment = treeing.alignment(self._database.reader())
-        columns = treeing.consensus_rows(
-            self._database.reader(), forest, alignment, chosen, taxonomy, focal, k
-        )
-        self._keep(forest)
+            if len(chosen) < 2:
+                raise ArgumentError(
+                    f"there is {len(chosen)} model; a consensus needs two or more: ingest another"
+                )
+            focal = None
+            if k is not None:
+                require_count("k", k, 1, None)
+            if around is not None:
+                focal = self._known_now().lookup.find(around, chosen)[chosen[0].model_id].index
+            alignment = treeing.alignment(self._database.reader())
+            columns = treeing.consensus_rows(
+                self._database.reader(), forest, alignment, chosen, taxonomy, focal, k
+            )
         return arrays.table(columns)
 
-    def _forest(self, method: Linkage, distance: TreeDistance, progress: Progress | None) -> Forest:
+    @contextmanager
+    def _forest(
+        self, method: Linkage, distance: TreeDistance, progress: Progress | None
+    ) -> Iterator[Forest]:
+        """Trees by a method and a distance; what was made of them is written into the file at the end.
+
+        One thread at a time: the file is closed to be written, and the others would be cut short.
+        """
         from classrel_db.catalog.forest import Forest
         from classrel_db.maths.trees.linkage import EUCLIDEAN_METHODS, is_euclidean
 
@@ -301,28 +304,27 @@ class Trees(Opened):
         if method in EUCLIDEAN_METHODS and not is_euclidean(distance):
             _warn(
                 f"{method} linkage takes its distances for Euclidean, and {distance} ones are not: its "
-                "heights mean nothing by themselves; chord distances are the usual choice",
-                above=1,
+                "heights mean nothing by themselves; chord distances are the usual choice"
             )
         if distance == "profile":
             _warn(
                 "profile: each row of the matrix of (1-cos)/2 is an observation, as in the published code; "
-                "heights are Euclidean distances of such rows",
-                above=1,
+                "heights are Euclidean distances of such rows"
             )
-        return Forest(self._database.reader, method, distance, progress or (lambda _step: None))
-
-    def _keep(self, forest: Forest) -> None:
-        """Write what was made into the file, where that is possible."""
-        if not (forest.fresh or forest.found):
-            return
-        try:
-            with translated(self.path):  # another thread may be asking
-                self.close()
-            with self._database.writer() as connection, transaction(connection):
-                forest.keep(connection)
-        except DatabaseError as error:
-            _warn(f"the tree is not kept in the database: {error}", above=1)
+        with self._making:
+            forest = Forest(
+                self._database.reader, method, distance, progress or (lambda _step: None)
+            )
+            yield forest
+            if not (forest.fresh or forest.found):
+                return
+            try:
+                with translated(self.path):  # another thread may be asking something else
+                    self.close()
+                with self._database.writer() as connection, transaction(connection):
+                    forest.keep(connection)
+            except DatabaseError as error:
+                _warn(f"the tree is not kept in the database: {error}")
 
     def _concepts(self, model: StoredModel) -> list[str]:
         from classrel_db.storage import comparisons
@@ -349,6 +351,6 @@ class Trees(Opened):
         return aligned, others
 
 
-def _warn(message: str, above: int = 0) -> None:
-    """Warn of what the caller of a public method does: ``above`` is the number of methods in between."""
-    warnings.warn(message, ClassrelWarning, stacklevel=3 + above)
+def _warn(message: str) -> None:
+    # past this function, the generator and its context manager, to who called the public method
+    warnings.warn(message, ClassrelWarning, stacklevel=5)
