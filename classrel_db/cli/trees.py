@@ -239,6 +239,8 @@ def compare_trees(
     """
     if bk and (measures or ks):
         raise click.UsageError("--bk goes without --measure and -k")
+    if ks and measures and "fowlkes-mallows" not in measures:
+        raise click.UsageError("-k is for --measure fowlkes-mallows")
     with open_catalog(db) as catalog:
         with watched() as progress:
             rows = catalog.compare_trees(

@@ -48,7 +48,10 @@ def clusters(rows: DuckDBPyRelation, file: TextIO) -> None:
     if listed:
         each = [row["silhouette"] for row in listed if row["silhouette"] is not None]
         mean = f", mean silhouette {sum(each) / len(each):.3f}" if each else ""
-        title = f"{printable(listed[0]['model'])}: {listed[-1]['cluster']:,} clusters{mean}"
+        count = listed[-1]["cluster"]
+        title = (
+            f"{printable(listed[0]['model'])}: {count:,} cluster{'s' if count > 1 else ''}{mean}"
+        )
         print_table(table, console, Text(title))
 
 

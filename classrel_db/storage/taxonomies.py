@@ -32,7 +32,7 @@ class Placed:
 def names(connection: DuckDBPyConnection) -> list[str]:
     """The taxonomies there are."""
     rows = connection.execute(
-        "SELECT taxonomy FROM taxonomies ORDER BY added_at, taxonomy"
+        "SELECT taxonomy FROM taxonomies ORDER BY kind <> 'wordnet', added_at, taxonomy"
     ).fetchall()
     return [name for (name,) in rows]
 
@@ -75,8 +75,8 @@ def listing(connection: DuckDBPyConnection) -> DuckDBPyRelation:
             t.added_at
         FROM taxonomies AS t
         LEFT JOIN taxa AS x ON x.taxonomy = t.taxonomy
-        GROUP BY ALL
-        ORDER BY t.added_at, t.taxonomy
+        GROUP BY t.taxonomy, t.kind, t.source, t.added_at
+        ORDER BY t.kind <> 'wordnet', t.added_at, t.taxonomy
         """
     )
 

@@ -1,4 +1,4 @@
-"""Tables of clusters, of trees that agree, and of models in a taxonomy: whole, within the window, harmless."""
+"""Tables of clusters, of trees that agree, of models in a taxonomy: whole, within the window, harmless."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ COMMANDS = {
     "cluster": ["cluster", f"{NAME}-0", "-k", "4", *LIFE],
     "many": ["cluster", f"{NAME}-0", "-k", "20", *LIFE],
     "compare": ["tree", "compare", f"{NAME}-0", f"{NAME}-1", "--permutations", "9"],
-    "taxonomy": ["taxonomy", "compare", f"{NAME}-0", f"{NAME}-1", "[b]life[/b]", "--permutations", "9", "--resamples", "9"],
+    "taxonomy": ["taxonomy", "compare", f"{NAME}-0", f"{NAME}-1", "[b]life[/b]", "--permutations", "9",
+                 "--resamples", "9"],
     "clades": ["taxonomy", "compare", f"{NAME}-0", "[b]life[/b]", "--clades"],
     "purity": ["taxonomy", "compare", f"{NAME}-0", "[b]life[/b]", "--purity", "--permutations", "9"],
     "surprises": ["taxonomy", "surprises", f"{NAME}-0", "[b]life[/b]"],
@@ -101,6 +102,9 @@ def test_a_terminal_is_never_written_beyond_its_edge(made_once, command, columns
     assert len(lines) > 2
     beyond = [line for line in lines if width(line) > columns and not line.startswith(TOLD)]
     assert beyond == []
+    if command in {"cluster", "clades"}:  # what there is no room for
+        word = {"cluster": "nearest", "clades": "best clade lacks"}[command]
+        assert any(word in line for line in lines) == (columns >= 100)
 
 
 def drawn(draw, rows):
