@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from classrel_db.errors import ArgumentError, UnknownClassError
 from classrel_db.records import RESAMPLES
-from classrel_db.spelling import quoted
+from classrel_db.spelling import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +21,25 @@ def require_one_of(option: str, value: str, accepted: Sequence[str]) -> None:
     """Raise ArgumentError unless ``value`` is one of ``accepted``."""
     if value not in accepted:
         raise ArgumentError(f"{option} is {quoted(str(value))}; accepted: {', '.join(accepted)}")
+
+
+def require_measures(
+    names: str | Sequence[str] | None, known: Sequence[str], what: str = "measure"
+) -> list[str]:
+    """The measures that are named, each once, or all ``known`` ones.
+
+    Raises ArgumentError, with the nearest names.
+    """
+    listed = list(known) if names is None else [names] if isinstance(names, str) else list(names)
+    for name in listed:
+        if name not in known:
+            raise ArgumentError(
+                f"no {what} {quoted(str(name))}{did_you_mean(str(name), known)}; measures are "
+                f"{', '.join(known)}"
+            )
+    if not listed:
+        raise ArgumentError(f"no {what} is named; they are {', '.join(known)}")
+    return list(dict.fromkeys(listed))
 
 
 def require_specs(specs: Sequence[object]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classrel_db.catalog.alignment import Alignment, require_shared
+from classrel_db.catalog.arguments import require_measures
 from classrel_db.catalog.heads import Heads, require_memory
 from classrel_db.errors import ArgumentError, LockedDatabaseError
 from classrel_db.maths.geometry import LEAST_CLASSES, Geometry, Pair, is_constant
@@ -18,7 +19,6 @@ from classrel_db.maths.inference import judge, null_values, work_of
 from classrel_db.maths.measures import MEASURES
 from classrel_db.maths.measures.correlation import Correlation
 from classrel_db.records import DEFAULT_PERMUTATIONS, Step, StoredComparison
-from classrel_db.spelling import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,18 +54,7 @@ class Settings:
 
 def measures_named(names: Sequence[str] | str | None) -> tuple[Measure, ...]:
     """The measures of these names, or all. Raises ArgumentError, with the nearest names."""
-    if names is None:
-        return tuple(MEASURES.values())
-    listed = [names] if isinstance(names, str) else list(names)
-    for name in listed:
-        if name not in MEASURES:
-            raise ArgumentError(
-                f"no measure {quoted(str(name))}{did_you_mean(str(name), list(MEASURES))}; measures are "
-                f"{', '.join(MEASURES)}"
-            )
-    if not listed:
-        raise ArgumentError(f"no measure is named; they are {', '.join(MEASURES)}")
-    return tuple(MEASURES[name] for name in dict.fromkeys(listed))
+    return tuple(MEASURES[name] for name in require_measures(names, list(MEASURES)))
 
 
 def neighbors_among(k: int | None, n: int, a: StoredModel, b: StoredModel) -> int:

@@ -13,9 +13,9 @@ from classrel_db.errors import ArgumentError
 from classrel_db.maths.ancestry import Ancestry, kept_together, neighbor_purity
 from classrel_db.maths.geometry import LEAST_CLASSES, Geometry
 from classrel_db.maths.resample import permutations
-from classrel_db.maths.taxonomic import TAXONOMY_MEASURES, compare_with_taxonomy, surprises
+from classrel_db.maths.taxonomic import compare_with_taxonomy, surprises
 from classrel_db.records import Step
-from classrel_db.spelling import did_you_mean, quoted
+from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,21 +112,6 @@ class PlacedModel:
             if len(have) > 1 and same.sum() > len(have):
                 found.append((rank, have, same))
         return found
-
-
-def measures_named(names: str | Sequence[str] | None) -> list[str]:
-    """The measures of these names, or all. Raises ArgumentError, with the nearest names."""
-    known = list(TAXONOMY_MEASURES)
-    listed = known if names is None else [names] if isinstance(names, str) else list(names)
-    for name in listed:
-        if name not in known:
-            raise ArgumentError(
-                f"no measure {quoted(str(name))}{did_you_mean(str(name), known)}; a model is held against a "
-                f"taxonomy by {', '.join(known)}"
-            )
-    if not listed:
-        raise ArgumentError(f"no measure is named; they are {', '.join(known)}")
-    return list(dict.fromkeys(listed))
 
 
 def comparison_columns(

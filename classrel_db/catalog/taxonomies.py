@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classrel_db.catalog.arguments import require_count, require_name, require_one_of
+from classrel_db.catalog.arguments import (
+    require_count,
+    require_measures,
+    require_name,
+    require_one_of,
+)
 from classrel_db.catalog.trees import Trees
 from classrel_db.errors import ArgumentError
 from classrel_db.records import DEFAULT_PERMUTATIONS, RESAMPLES, TAXONOMY_KINDS
@@ -122,12 +127,13 @@ class Taxonomies(Trees):
         UnknownModelError, ArgumentError: also where fewer than 4 classes are in the taxonomy.
         """
         from classrel_db.catalog import placing
+        from classrel_db.maths.taxonomic import TAXONOMY_MEASURES
         from classrel_db.storage import arrays
 
         require_count("permutations", permutations, 0, _MOST_DRAWS)
         require_count("resamples", resamples, 0, _MOST_DRAWS)
         require_count("seed", seed, 0, 2**63 - 1)
-        names = placing.measures_named(measures)
+        names = require_measures(measures, list(TAXONOMY_MEASURES), "measure against a taxonomy")
         with self._forest(method, distance, progress) as forest:
             chosen = self._known_now().lookup.models(models)
             connection = self._database.reader()

@@ -14,7 +14,7 @@ from classrel_db.catalog.heads import require_bytes, require_memory
 from classrel_db.errors import ArgumentError
 from classrel_db.maths.ancestry import Ancestry, Fit, best_taxa
 from classrel_db.maths.geometry import LEAST_CLASSES, Geometry, square
-from classrel_db.maths.trees.compare import TREE_MEASURES, compare_trees
+from classrel_db.maths.trees.compare import compare_trees
 from classrel_db.maths.trees.cuts import (
     Cut,
     cut_by_height,
@@ -92,20 +92,6 @@ def require_taxonomy(connection: DuckDBPyConnection, name: str) -> None:
             f"no taxonomy {quoted(str(name))}{did_you_mean(str(name), known)}; there is "
             f"{', '.join(known) or 'none'}: `classrel taxonomy add FILE --name NAME` adds one"
         )
-
-
-def measures_named(names: str | Sequence[str] | None) -> list[str]:
-    """The measures of trees of these names, or all. Raises ArgumentError, with the nearest names."""
-    listed = list(TREE_MEASURES) if names is None else [names] if isinstance(names, str) else names
-    for name in listed:
-        if name not in TREE_MEASURES:
-            raise ArgumentError(
-                f"no measure of trees {quoted(str(name))}{did_you_mean(str(name), list(TREE_MEASURES))}; "
-                f"they are {', '.join(TREE_MEASURES)}"
-            )
-    if not listed:
-        raise ArgumentError(f"no measure is named; they are {', '.join(TREE_MEASURES)}")
-    return list(dict.fromkeys(listed))
 
 
 def tree_rows(

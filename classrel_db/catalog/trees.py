@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from classrel_db.catalog.arguments import require_count, require_one_of
+from classrel_db.catalog.arguments import require_count, require_measures, require_one_of
 from classrel_db.catalog.opened import Opened
 from classrel_db.errors import ArgumentError, ClassrelWarning, DatabaseError
 from classrel_db.records import (
@@ -231,13 +231,14 @@ class Trees(Opened):
         is not defined. Raises UnknownModelError, ArgumentError.
         """
         from classrel_db.catalog import treeing
+        from classrel_db.maths.trees.compare import TREE_MEASURES
         from classrel_db.storage import arrays
 
         with self._forest(method, distance, progress) as forest:
             chosen = self._distinct(models)
             require_count("permutations", permutations, 0, _MOST_DRAWS)
             require_count("seed", seed, 0, 2**63 - 1)
-            names = treeing.measures_named(measures)
+            names = require_measures(measures, list(TREE_MEASURES), "measure of trees")
             alignment = treeing.alignment(self._database.reader(), ancestors=ancestors)
             rows: list[dict[str, Any]] = []
             for a, b in combinations(chosen, 2):

@@ -1,4 +1,4 @@
-"""Commands on trees: of one model, of several, against taxonomies."""
+"""Commands on trees: of one model, and of several."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from classrel_db.cli.desk import (
-    FILE,
-    database,
     desk_now,
     open_catalog,
     reading,
@@ -21,10 +19,8 @@ from classrel_db.cli.groups import WithDefault
 from classrel_db.records import (
     CLADE_RESAMPLES,
     LINKAGES,
-    TAXONOMY_KINDS,
     TREE_DISTANCES,
     Linkage,
-    TaxonomyKind,
     TreeDistance,
 )
 
@@ -59,10 +55,10 @@ _tips = click.option(
     show_default=True,
     help="What to call the classes: concepts are ids, to join on in R.",
 )
-_seed = click.option(
+seed_option = click.option(
     "--seed", type=int, default=0, show_default=True, help="What everything random is drawn with."
 )
-_permutations = click.option(
+permutations_option = click.option(
     "--permutations",
     type=int,
     default=999,
@@ -72,7 +68,7 @@ _permutations = click.option(
 )
 
 
-def _clustered(command: Callable[..., None]) -> Callable[..., None]:
+def clustered(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say which tree."""
     return _method(_distance(command))
 
@@ -119,8 +115,8 @@ def tree() -> None:
     metavar="N",
     help="Resamples for --support.",
 )
-@_seed
-@_clustered
+@seed_option
+@clustered
 @_names
 @_tips
 @reading_tree
@@ -204,14 +200,14 @@ def _called(rows: DuckDBPyRelation, tips: str) -> DuckDBPyRelation:
     help="Clusters for the Fowlkes-Mallows index; may be repeated.  [default: 2, 5, 10, 20 …]",
 )
 @click.option("--bk", is_flag=True, help="Only the Fowlkes-Mallows index, as a curve over k.")
-@_permutations
-@_seed
+@permutations_option
+@seed_option
 @click.option(
     "--ancestors",
     is_flag=True,
     help="A class that the other model lacks counts as the nearest WordNet ancestor that it has.",
 )
-@_clustered
+@clustered
 @reading
 def compare_trees(
     models: tuple[str, ...],
@@ -266,7 +262,7 @@ def compare_trees(
 @click.option("--around", metavar="CLASS", help="The clade around this class.")
 @click.option("-k", type=int, help="Classes of that clade at most.  [default: 25]")
 @click.option("--all", "whole", is_flag=True, help="Draw every class.")
-@_clustered
+@clustered
 @_names
 @_tips
 @reading_tree
@@ -327,7 +323,7 @@ def consensus_tree(
 @click.argument("model")
 @click.option("-k", type=int, help="How many clusters.  [default: the best silhouette]")
 @click.option("--height", type=float, help="Cut at this height of the tree.")
-@_clustered
+@clustered
 @_names
 @reading
 def cluster(
@@ -365,205 +361,3 @@ def cluster(
             )
         show(catalog, rows, written, "tree_tables.clusters")
         tell(f"{method} linkage of {distance} distances, named by {taxonomy}")
-
-
-@click.group()
-def taxonomy() -> None:
-    """Hold models against a taxonomy: WordNet's, which is there, or your own.
-
-    \b
-    Examples:
-      classrel taxonomy compare efficientnet_lite0 wordnet
-      classrel taxonomy surprises efficientnet_lite0 wordnet -k 20
-      classrel taxonomy add birds.csv --name birds
-      classrel taxonomy match efficientnet_lite0 birds
-    """
-
-
-@taxonomy.command(name="add")
-@click.argument("file", type=FILE)
-@click.option("--name", "called", required=True, help="What to call it.")
-@click.option(
-    "--kind",
-    type=click.Choice(TAXONOMY_KINDS),
-    help="lineage: a table with a column a rank. edges: the columns child and parent. newick.  [default: "
-    "told from the file]",
-)
-@click.option("--replace", is_flag=True, help="Put it in the place of the one of that name.")
-@database
-def add_taxonomy(
-    file: Path, called: str, kind: TaxonomyKind | None, replace: bool, db: Path | None
-) -> None:
-    """Read a taxonomy from FILE.
-
-    A csv with a column a rank, the highest first (kingdom … species); or with the columns child and parent;
-    or Newick. Classes are found in it by their concept, in any case: a species name, a WordNet id. The
-    columns synonyms and concept give further names.
-
-    \b
-    Examples:
-      classrel taxonomy add birds.csv --name birds
-      classrel taxonomy add tree.nwk --name molecular
-    """
-    with open_catalog(db) as catalog:
-        found = catalog.add_taxonomy(file, called, kind=kind, replace=replace)
-        for note in found.notes:
-            tell(f"note: {note}")
-        tell(f"{called}: {len(found.taxa):,} taxa, read as {found.kind}")
-        for model in catalog.models().project("model").fetchall():
-            matched = catalog.match_taxonomy(model[0], called)
-            every, known = matched.aggregate("count(*), count(taxon)").fetchall()[0]
-            tell(f"{model[0]}: {known:,} of {every:,} classes are in it")
-
-
-@taxonomy.command(name="list")
-@reading
-def list_taxonomies(db: Path | None, **written: Any) -> None:
-    """Show the taxonomies that there are."""
-    with open_catalog(db) as catalog:
-        show(catalog, catalog.taxonomies(), written)
-
-
-@taxonomy.command(name="remove")
-@click.argument("against", metavar="TAXONOMY")
-@database
-def remove_taxonomy(against: str, db: Path | None) -> None:
-    """Delete a taxonomy."""
-    with open_catalog(db) as catalog:
-        catalog.remove_taxonomy(against)
-        tell(f"{against}: removed")
-
-
-@taxonomy.command(name="match")
-@click.argument("model")
-@click.argument("against", metavar="[TAXONOMY]", default="wordnet")
-@click.option("--missing", is_flag=True, help="Only the classes that match no taxon.")
-@reading
-def match_taxonomy(
-    model: str, against: str, missing: bool, db: Path | None, **written: Any
-) -> None:
-    """Show which class of a model is which taxon, and which match none."""
-    with open_catalog(db) as catalog:
-        rows = catalog.match_taxonomy(model, against)
-        every, known = rows.aggregate("count(*), count(taxon)").fetchall()[0]
-        show(catalog, rows.filter("taxon IS NULL") if missing else rows, written, "model_table")
-        tell(f"{known:,} of {every:,} classes of {model} are in {against}")
-
-
-@taxonomy.command(name="compare")
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.argument("against", metavar="TAXONOMY")
-@click.option(
-    "--measure",
-    "measures",
-    multiple=True,
-    metavar="NAME",
-    help="Only this measure; may be repeated.  [default: all]",
-)
-@click.option("--clades", is_flag=True, help="Instead, each taxon: does the tree keep it together?")
-@click.option(
-    "--purity", is_flag=True, help="Instead, each rank: are nearest neighbours of the same taxon?"
-)
-@click.option("-k", type=int, help="Neighbours for --purity.  [default: 10]")
-@_permutations
-@click.option(
-    "--resamples",
-    type=int,
-    default=1_000,
-    show_default=True,
-    metavar="N",
-    help="Bootstrap resamples of the classes behind each interval.",
-)
-@_seed
-@_clustered
-@reading
-def compare_taxonomy(
-    models: tuple[str, ...],
-    against: str,
-    measures: tuple[str, ...],
-    clades: bool,
-    purity: bool,
-    k: int | None,
-    permutations: int,
-    resamples: int,
-    seed: int,
-    method: Linkage,
-    distance: TreeDistance,
-    db: Path | None,
-    **written: Any,
-) -> None:
-    """Say how far models relate classes as a taxonomy does.
-
-    By the rank correlation of cosines with path length, Wu-Palmer similarity and the depth of the common
-    ancestor, each with interval and p; by triplets; by the taxa that are one clade of the model's tree.
-    --clades lists every taxon with the clade that fits it best, --purity the share of neighbours that are of
-    the same genus, family … against chance.
-
-    \b
-    Examples:
-      classrel taxonomy compare efficientnet_lite0 efficientnet_lite2 wordnet
-      classrel taxonomy compare efficientnet_lite0 wordnet --clades --output clades.csv
-      classrel taxonomy compare efficientnet_lite0 wordnet --purity
-    """
-    if clades and (purity or measures):
-        raise click.UsageError("--clades goes without --purity and --measure")
-    if purity and measures:
-        raise click.UsageError("--purity goes without --measure")
-    if (clades or purity) and len(models) > 1:
-        raise click.UsageError("--clades and --purity take one model")
-    if k is not None and not purity:
-        raise click.UsageError("-k is for --purity")
-    with open_catalog(db) as catalog:
-        with watched() as progress:
-            if clades:
-                rows = catalog.taxonomy_clades(models[0], against, method=method, distance=distance)
-            elif purity:
-                rows = catalog.taxonomy_purity(
-                    models[0],
-                    against,
-                    k=10 if k is None else k,
-                    permutations=permutations,
-                    seed=seed,
-                )
-            else:
-                rows = catalog.compare_taxonomy(
-                    models,
-                    against,
-                    measures=measures or None,
-                    method=method,
-                    distance=distance,
-                    permutations=permutations,
-                    resamples=resamples,
-                    seed=seed,
-                    progress=progress,
-                )
-        drawing = "clades" if clades else "purity" if purity else "taxonomy"
-        show(catalog, rows, written, f"tree_tables.{drawing}", most=100 if clades else None)
-        if clades:
-            kept, every = rows.aggregate("count(*) FILTER (monophyletic), count(*)").fetchall()[0]
-            tell(
-                f"{kept:,} of {every:,} taxa are one clade of the {method} tree of {distance} distances"
-            )
-        else:
-            tell(f"seed {seed}; p is one-sided, of permutations of the classes")
-
-
-@taxonomy.command(name="surprises")
-@click.argument("model")
-@click.argument("against", metavar="[TAXONOMY]", default="wordnet")
-@click.option("-k", type=int, default=20, show_default=True, help="Pairs of each kind.")
-@reading
-def surprises(model: str, against: str, k: int, db: Path | None, **written: Any) -> None:
-    """Show the classes that stand otherwise in a model than in a taxonomy.
-
-    Closer: far apart in the taxonomy, alike in the model. Farther: the other way round. Ranked by the
-    difference of the two shares, of the pairs that are less alike in the model, and farther apart in the
-    taxonomy.
-
-    \b
-    Example:
-      classrel taxonomy surprises efficientnet_lite0 wordnet -k 20
-    """
-    with open_catalog(db) as catalog:
-        rows = catalog.taxonomy_surprises(model, against, k=k)
-        show(catalog, rows, written, "tree_tables.surprises")
