@@ -140,19 +140,23 @@ class Forest:
         others: Sequence[StoredModel],
         alignment: Alignment,
     ) -> CladeSupport:
-        """In what share of the other models each clade is found, of those that have two of its classes."""
+        """In what share of the other models each clade is found, of those that have two of its classes;
+        from the file if it is there: another model, or another concept map, takes it away."""
+        known = self.known_support(model).get("models")
+        if known is not None:
+            return known
         held = []
         for other, theirs in zip(others, self.all_of(others), strict=True):
             shared = alignment.shared(model, other)
             held.append((theirs.restricted(shared.b)[0], shared.a))
         recovered, asked = tree_support(tree, held)
-        known = asked > 0
+        some = asked > 0
         found = CladeSupport(
             "models",
-            tree.clades[known],
-            recovered.support[known],
-            recovered.nearly[known],
-            asked[known],
+            tree.clades[some],
+            recovered.support[some],
+            recovered.nearly[some],
+            asked[some],
             None,
         )
         self.found.append((model, found))

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_MODELS_TOLD = 10  # of how many it is told how many classes are in a new taxonomy
+
+
 @click.group()
 def taxonomy() -> None:
     """Hold models against a taxonomy: WordNet's, which is there, or your own.
@@ -57,10 +60,16 @@ def add_taxonomy(
         for note in found.notes:
             tell(f"note: {note}")
         tell(f"{called}: {len(found.taxa):,} taxa, read as {found.kind}")
-        for model in catalog.models().project("model").fetchall():
-            matched = catalog.match_taxonomy(model[0], called)
+        models = [model for (model,) in catalog.models().project("model").fetchall()]
+        for model in models[:_MODELS_TOLD]:
+            matched = catalog.match_taxonomy(model, called)
             every, known = matched.aggregate("count(*), count(taxon)").fetchall()[0]
-            tell(f"{model[0]}: {known:,} of {every:,} classes are in it")
+            tell(f"{model}: {known:,} of {every:,} classes are in it")
+        if len(models) > _MODELS_TOLD:
+            more = len(models) - _MODELS_TOLD
+            tell(
+                f"… and {more:,} models more: `classrel taxonomy match MODEL {called}` tells of one"
+            )
 
 
 @taxonomy.command(name="list")

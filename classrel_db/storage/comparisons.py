@@ -25,8 +25,9 @@ def concepts(connection: DuckDBPyConnection, model_id: int) -> list[str]:
 
 
 def replace_concept_map(connection: DuckDBPyConnection, pairs: Sequence[tuple[str, str]]) -> None:
-    """Keep these (concept_a, concept_b) and no others; comparisons that may rest on the old go."""
+    """Keep these (concept_a, concept_b) and no others; what may rest on the old goes."""
     connection.execute("DELETE FROM concept_map")
+    connection.execute("DELETE FROM clade_support WHERE kind = 'models'")
     if pairs:
         connection.executemany("INSERT INTO concept_map VALUES (?, ?)", [list(p) for p in pairs])
     connection.execute(

@@ -41,7 +41,9 @@ class Taxonomy:
 
     def __post_init__(self) -> None:
         for taxon in TopologicalSorter(self.parents).static_order():  # parents first
-            self.depth[taxon] = 1 + max((self.depth[above] for above in self.parents[taxon]), default=-1)
+            self.depth[taxon] = 1 + max(
+                (self.depth[above] for above in self.parents[taxon]), default=-1
+            )
 
     def up(self, taxon: str) -> dict[str, int]:
         """Every ancestor, itself too, with the edges on the shortest way to it."""
