@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classrel_db.catalog.heads import require_memory
-from classrel_db.catalog.treeing import Named, ancestry_of
+from classrel_db.catalog.tree_rows import Named, ancestry_of
 from classrel_db.errors import ArgumentError
 from classrel_db.maths.ancestry import Ancestry, kept_together, neighbor_purity
 from classrel_db.maths.geometry import LEAST_CLASSES, Geometry
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from classrel_db.catalog.forest import Forest
-    from classrel_db.catalog.treeing import Columns
+    from classrel_db.catalog.tree_rows import Columns
     from classrel_db.maths.trees.tree import Tree
     from classrel_db.records import StoredModel
 

@@ -81,7 +81,7 @@ class Taxonomies(Trees):
 
     def remove_taxonomy(self, name: str) -> None:
         """Delete a taxonomy. Raises ArgumentError for one that is not there, and for ``wordnet``."""
-        from classrel_db.catalog.treeing import require_taxonomy
+        from classrel_db.catalog.tree_rows import require_taxonomy
 
         require_taxonomy(self._database.reader(), name)
         if name == _BUILT_IN:
@@ -93,7 +93,7 @@ class Taxonomies(Trees):
     def match_taxonomy(self, model: str, taxonomy: str = _BUILT_IN) -> DuckDBPyRelation:
         """Which class of a model is which taxon: model, class_idx, class, concept, taxonomy, taxon, label
         (NULL where the class matches none). Raises UnknownModelError, ArgumentError."""
-        from classrel_db.catalog.treeing import require_taxonomy
+        from classrel_db.catalog.tree_rows import require_taxonomy
 
         (chosen,) = self._known_now().lookup.models(model)
         connection = self._database.reader()

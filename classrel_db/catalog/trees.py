@@ -92,7 +92,7 @@ class Trees(Opened):
         ``support`` and ``across`` compute the shares; NULL where that has never been asked for. Raises
         UnknownModelError, UnknownClassError, AmbiguousClassError, ArgumentError.
         """
-        from classrel_db.catalog import treeing
+        from classrel_db.catalog import tree_rows
         from classrel_db.storage import arrays
 
         with self._forest(method, distance, progress) as forest:
@@ -104,7 +104,7 @@ class Trees(Opened):
             focal = None
             if around is not None:
                 focal = self._known_now().lookup.find(around, [chosen])[chosen.model_id].index
-            treeing.require_taxonomy(self._database.reader(), taxonomy)
+            tree_rows.require_taxonomy(self._database.reader(), taxonomy)
             grown = forest.grown(chosen)
             found = forest.known_support(chosen)
             if support:
@@ -114,8 +114,8 @@ class Trees(Opened):
             if across:
                 alignment, others = self._others(chosen)
                 found["models"] = forest.support_by_models(chosen, grown.tree, others, alignment)
-            named = treeing.Named(self._database.reader(), chosen, taxonomy)
-            columns = treeing.tree_rows(chosen, grown, found, named, focal, k)
+            named = tree_rows.Named(self._database.reader(), chosen, taxonomy)
+            columns = tree_rows.tree_rows(chosen, grown, found, named, focal, k)
         return arrays.table(columns)
 
     def cluster(
@@ -143,7 +143,7 @@ class Trees(Opened):
         NULL where it had not: then it goes by the order of the merges, and a warning says so).
         Raises UnknownModelError, ArgumentError.
         """
-        from classrel_db.catalog import treeing
+        from classrel_db.catalog import tree_rows
         from classrel_db.storage import arrays
 
         with self._forest(method, distance, progress) as forest:
@@ -158,11 +158,11 @@ class Trees(Opened):
                 isinstance(height, int | float) and not isinstance(height, bool) and height >= 0
             ):
                 raise ArgumentError(f"height is {height!r}; it is a number from 0 on")
-            treeing.require_taxonomy(self._database.reader(), taxonomy)
+            tree_rows.require_taxonomy(self._database.reader(), taxonomy)
             grown = forest.grown(chosen)
-            cut = treeing.cut(forest, chosen, grown, k, height)
-            named = treeing.Named(self._database.reader(), chosen, taxonomy)
-            columns = treeing.cluster_rows(forest, chosen, grown, cut, named)
+            cut = tree_rows.cut(forest, chosen, grown, k, height)
+            named = tree_rows.Named(self._database.reader(), chosen, taxonomy)
+            columns = tree_rows.cluster_rows(forest, chosen, grown, cut, named)
         if cut.tie is not None:
             warnings.warn(
                 f"{chosen.name}: merges of the same height, {cut.tie:.6g}, on both sides of the cut into "
@@ -230,7 +230,8 @@ class Trees(Opened):
         them), permutations (fewer for what takes long), seed, method, distance. NULL where a measure
         is not defined. Raises UnknownModelError, ArgumentError.
         """
-        from classrel_db.catalog import treeing
+        from classrel_db.catalog import tree_agreement
+        from classrel_db.catalog.alignment import Alignment
         from classrel_db.maths.trees.compare import TREE_MEASURES
         from classrel_db.storage import arrays
 
@@ -239,11 +240,13 @@ class Trees(Opened):
             require_count("permutations", permutations, 0, _MOST_DRAWS)
             require_count("seed", seed, 0, 2**63 - 1)
             names = require_measures(measures, list(TREE_MEASURES), "measure of trees")
-            alignment = treeing.alignment(self._database.reader(), ancestors=ancestors)
+            alignment = Alignment(self._database.reader(), ancestors=ancestors)
             rows: list[dict[str, Any]] = []
             for a, b in combinations(chosen, 2):
-                rows += treeing.comparison(forest, alignment, a, b, names, ks, permutations, seed)
-        return arrays.table(treeing.comparison_columns(rows))
+                rows += tree_agreement.comparison(
+                    forest, alignment, a, b, names, ks, permutations, seed
+                )
+        return arrays.table(tree_agreement.comparison_columns(rows))
 
     def consensus_tree(
         self,
@@ -265,7 +268,8 @@ class Trees(Opened):
         NULL, and there are no heights. Raises UnknownModelError, and ArgumentError for fewer than two
         models or fewer than 4 shared classes.
         """
-        from classrel_db.catalog import treeing
+        from classrel_db.catalog import tree_agreement
+        from classrel_db.catalog.alignment import Alignment
         from classrel_db.storage import arrays
 
         with self._forest(method, distance, progress) as forest:
@@ -283,8 +287,8 @@ class Trees(Opened):
                 require_count("k", k, 1, None)
             if around is not None:
                 focal = self._known_now().lookup.find(around, chosen)[chosen[0].model_id].index
-            alignment = treeing.alignment(self._database.reader())
-            columns = treeing.consensus_rows(
+            alignment = Alignment(self._database.reader())
+            columns = tree_agreement.consensus_rows(
                 self._database.reader(), forest, alignment, chosen, taxonomy, focal, k
             )
         return arrays.table(columns)
@@ -334,10 +338,10 @@ class Trees(Opened):
 
     def _others(self, model: StoredModel) -> tuple[Alignment, list[StoredModel]]:
         """The other models that share enough classes with one. Raises ArgumentError where there is none."""
-        from classrel_db.catalog.treeing import alignment
+        from classrel_db.catalog.alignment import Alignment
         from classrel_db.maths.geometry import LEAST_CLASSES
 
-        aligned = alignment(self._database.reader())
+        aligned = Alignment(self._database.reader())
         every = self._known_now().lookup.models()
         others = [
             other

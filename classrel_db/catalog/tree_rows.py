@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classrel_db.catalog.alignment import Alignment, require_shared
-from classrel_db.catalog.comparing import by_content
-from classrel_db.catalog.heads import require_bytes, require_memory
+from classrel_db.catalog.heads import require_bytes
 from classrel_db.errors import ArgumentError
 from classrel_db.maths.ancestry import Ancestry, Fit, best_taxa
-from classrel_db.maths.geometry import LEAST_CLASSES, Geometry, square
-from classrel_db.maths.trees.compare import compare_trees
+from classrel_db.maths.geometry import Geometry, square
 from classrel_db.maths.trees.cuts import (
     Cut,
     cut_by_height,
@@ -24,8 +21,6 @@ from classrel_db.maths.trees.cuts import (
     silhouettes,
 )
 from classrel_db.maths.trees.linkage import distances
-from classrel_db.maths.trees.support import majority_rule
-from classrel_db.records import Step
 from classrel_db.spelling import did_you_mean, quoted
 from classrel_db.storage import read, taxonomies
 
@@ -40,15 +35,8 @@ if TYPE_CHECKING:
     from classrel_db.records import CladeSupport, StoredClass, StoredModel
 
 Columns = dict[str, tuple[str, Sequence[Any]]]
-_DEFAULT_K = 25  # classes of the clade around one
+DEFAULT_K = 25  # classes of the clade around one
 _MATRICES = 3  # of n×n in double precision that clusters and their silhouettes take
-_CUTS = (2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
-_CURVE = 60  # numbers of clusters of a whole curve
-
-
-def alignment(connection: DuckDBPyConnection, *, ancestors: bool = False) -> Alignment:
-    """Which classes of two models are the same."""
-    return Alignment(connection, ancestors=ancestors)
 
 
 class Named:
@@ -121,7 +109,7 @@ def tree_rows(
         known = dict(zip(found.nodes.tolist(), values.tolist(), strict=True))
         return [known.get(node) for node in nodes.tolist()]
 
-    return _node_columns(
+    return node_columns(
         [model.name] * len(nodes),
         {
             "node": nodes.tolist(),
@@ -131,7 +119,7 @@ def tree_rows(
             "height": tree.height[nodes].tolist(),
             "size": tree.sizes[nodes].tolist(),
             "place": tree.spans[nodes, 0].tolist(),
-            **_names(nodes, fit, named, n),
+            **names_of(nodes, fit, named, n),
             "support": of("dimensions", "support"),
             "models": of("models", "support"),
             "nearly": of("models", "nearly"),
@@ -141,7 +129,7 @@ def tree_rows(
     )
 
 
-def _node_columns(
+def node_columns(
     models: list[str], values: dict[str, list[Any]], method: str, distance: str
 ) -> Columns:
     kinds = {
@@ -157,7 +145,7 @@ def _node_columns(
     return columns | {"distance": ("VARCHAR", [distance] * len(models))}
 
 
-def _names(nodes: NDArray[np.int64], fit: Fit, named: Named, n: int) -> dict[str, list[Any]]:
+def names_of(nodes: NDArray[np.int64], fit: Fit, named: Named, n: int) -> dict[str, list[Any]]:
     """The names of nodes: of a class its label, of a clade that of its taxon."""
     taxa = [(node, int(fit.taxon[node])) for node in nodes.tolist()]
     return {
@@ -172,7 +160,7 @@ def _shown(
 ) -> NDArray[np.int64]:
     """The nodes to show."""
     if focal is not None:
-        return _around(tree, focal, _DEFAULT_K if k is None else k)
+        return around(tree, focal, DEFAULT_K if k is None else k)
     if k is None:
         return np.arange(len(tree.parent))
     cut = cut_by_number(Z, tree.order, k)
@@ -183,7 +171,7 @@ def _shown(
     return np.asarray(sorted(above))
 
 
-def _around(tree: Tree, focal: int, most: int) -> NDArray[np.int64]:
+def around(tree: Tree, focal: int, most: int) -> NDArray[np.int64]:
     """The nodes of the largest clade with a leaf in it and at most so many; else of the smallest, in
     which larger branches are not opened."""
     top = focal
@@ -303,148 +291,3 @@ def _distinct_names(names: list[str], medoids: list[str]) -> list[str]:
         f"{name}: {medoid}" if names.count(name) > 1 and name != medoid else name
         for name, medoid in zip(names, medoids, strict=True)
     ]
-
-
-def comparison(
-    forest: Forest,
-    aligned: Alignment,
-    a: StoredModel,
-    b: StoredModel,
-    measures: Sequence[str],
-    ks: Sequence[int] | Literal["curve"] | None,
-    permutations: int,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """The measures of two models' trees, as rows. Raises ArgumentError for k that can't be cut."""
-    # which tree's leaves are permuted goes by what is in the heads: no p depends on the order of ingest
-    first, second = sorted((a, b), key=by_content)
-    shared = aligned.shared(first, second)
-    require_shared(first, second, shared)
-    n = len(shared)
-    require_memory(n)
-    cuts = _cuts(ks, n)
-    wrong = [k for k in cuts if not (isinstance(k, int) and 2 <= k < n)]
-    if wrong:
-        raise ArgumentError(
-            f"k is {wrong[0]!r}; {a.name} and {b.name} share {n:,} classes, so their trees can be cut into "
-            f"2 to {n - 1:,} clusters that say something"
-        )
-    one = forest.grown(first).tree.restricted(shared.a)[0]
-    other = forest.grown(second).tree.restricted(shared.b)[0]
-    done = 0
-
-    def step(_measure: str) -> None:
-        nonlocal done
-        done += 1
-        forest.tell(Step(f"{a.name}, {b.name}", "measures", done, len(measures)))
-
-    found = compare_trees(one, other, measures, cuts, permuted=permutations, seed=seed, step=step)
-    return [
-        {
-            "model_a": a.name,
-            "model_b": b.name,
-            "measure": each.measure,
-            "k": each.k,
-            "n": n,
-            "estimate": each.estimate,
-            "p_value": each.p_value,
-            "null_value": each.null_value,
-            "null_low": each.null_low,
-            "null_high": each.null_high,
-            "permutations": each.permutations,
-            "seed": seed,
-            "method": forest.method,
-            "distance": forest.distance,
-        }
-        for each in found
-    ]
-
-
-def _cuts(ks: Sequence[int] | Literal["curve"] | None, n: int) -> Sequence[int]:
-    """The numbers of clusters to cut trees of n leaves into."""
-    if ks is None:
-        return [k for k in _CUTS if k < n]
-    if isinstance(ks, str):
-        if ks != "curve":
-            raise ArgumentError(f'ks is {quoted(ks)}; it is "curve", or numbers of clusters')
-        curve = np.geomspace(2, n - 1, _CURVE).round().astype(int)
-        return sorted(set(curve.tolist()))
-    return ks
-
-
-def comparison_columns(rows: Sequence[dict[str, Any]]) -> Columns:
-    """The same as columns."""
-    kinds = {"k": "INTEGER", "n": "INTEGER", "permutations": "INTEGER", "seed": "BIGINT"}
-    texts = ("model_a", "model_b", "measure", "method", "distance")
-    kinds |= dict.fromkeys(texts, "VARCHAR")
-    names = (
-        "model_a", "model_b", "measure", "k", "n", "estimate", "p_value", "null_value", "null_low",
-        "null_high", "permutations", "seed", "method", "distance",
-    )  # fmt: skip
-    return {name: (kinds.get(name, "DOUBLE"), [row[name] for row in rows]) for name in names}
-
-
-def consensus_rows(
-    connection: DuckDBPyConnection,
-    forest: Forest,
-    aligned: Alignment,
-    models: Sequence[StoredModel],
-    taxonomy: str,
-    focal: int | None,
-    k: int | None,
-) -> Columns:
-    """The majority-rule consensus of the models' trees, as columns: all of it, or the clade around a
-    class of the first model."""
-    first = models[0]
-    indices = {m.model_id: aligned.shared(first, m) for m in models[1:]}
-    common = set.intersection(*(set(shared.a.tolist()) for shared in indices.values()))
-    if len(common) < LEAST_CLASSES:
-        raise ArgumentError(
-            f"all {len(models)} models together share {len(common)} classes; a consensus needs "
-            f"{LEAST_CLASSES}: name models of one label space"
-        )
-    named = Named(connection, first, taxonomy)
-    label = named.classes[focal or 0].label
-    own = np.asarray(sorted(common, key=lambda i: named.classes[i].concept), dtype=np.int64)
-    kept = [own]
-    for model in models[1:]:
-        shared = indices[model.model_id]
-        theirs = dict(zip(shared.a.tolist(), shared.b.tolist(), strict=True))
-        kept.append(np.asarray([theirs[i] for i in own.tolist()], dtype=np.int64))
-    trees = forest.all_of(models)
-    held = [tree.restricted(leaves)[0] for tree, leaves in zip(trees, kept, strict=True)]
-    consensus, shares = majority_rule(held)
-    taxon = np.asarray([named.placed.of_class.get(int(i), -1) for i in own], dtype=np.int64)
-    fit = best_taxa(ancestry_of(named.placed, taxon), consensus)
-    named.classes = [named.classes[i] for i in own]
-    nodes = np.arange(len(consensus.parent))
-    if focal is not None:
-        if focal not in common:
-            raise ArgumentError(
-                f"not all {len(models)} models have {quoted(label)}; name those that do"
-            )
-        nodes = _around(consensus, own.tolist().index(focal), _DEFAULT_K if k is None else k)
-    spans = consensus.spans[nodes]
-    nodes = nodes[np.lexsort((-nodes, -spans[:, 1], spans[:, 0]))]
-    inside = set(nodes.tolist())
-    nothing = [None] * len(nodes)
-    return _node_columns(
-        [f"{len(models)} models"] * len(nodes),
-        {
-            "node": nodes.tolist(),
-            "parent": [p if p in inside else None for p in consensus.parent[nodes].tolist()],
-            "left_node": nothing,
-            "right_node": nothing,
-            "height": nothing,
-            "size": consensus.sizes[nodes].tolist(),
-            "place": consensus.spans[nodes, 0].tolist(),
-            **_names(nodes, fit, named, consensus.n),
-            "support": nothing,
-            "models": [
-                float(shares[v]) if consensus.n <= v < len(shares) - 1 else None for v in nodes
-            ],
-            "nearly": nothing,
-        },
-        forest.method,
-        forest.distance,
-    )
