@@ -33,7 +33,6 @@ from classrel_db.errors import ArgumentError
 from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES, RESAMPLES
 from classrel_db.storage import queries as query_files
 from classrel_db.storage import read, statements
-from classrel_db.storage.transaction import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,9 +71,10 @@ def open(  # noqa: A001
 class Catalog(Agreement, Taxonomies):
     """The heads in one database file, and what can be asked of them.
 
-    Several threads may ask one catalog at once; while one of them ingests or removes, the others'
-    unfinished questions end with an error. Reading holds the file open read-only, which keeps other
-    processes from writing to it until :meth:`close` (or the end of a ``with`` block).
+    Several threads may ask one catalog at once; while one of them writes (an ingest, a removal, a taxonomy,
+    a tree that is not stored yet), the others' unfinished questions end with an error. Reading holds the
+    file open read-only, which keeps other processes from writing to it until :meth:`close` (or the end of
+    a ``with`` block).
     """
 
     def ingest(
@@ -318,8 +318,7 @@ class Catalog(Agreement, Taxonomies):
         from classrel_db.storage import write
 
         (found,) = self._known_now().lookup.models(model)
-        self.close()
-        with self._database.writer() as connection, transaction(connection):
+        with self._written() as connection:
             write.delete_model(connection, found.model_id)
         self._indexes.remove(found.rows_sha256)
 

@@ -15,7 +15,6 @@ from classrel_db.errors import ArgumentError, LockedDatabaseError
 from classrel_db.records import DEFAULT_PERMUTATIONS, NORMALIZATIONS
 from classrel_db.spelling import did_you_mean, quoted
 from classrel_db.storage import comparisons
-from classrel_db.storage.transaction import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,10 +110,9 @@ class Agreement(Opened):
         stored = comparisons.stored_comparisons(self._database.reader())
 
         def keep(found: Sequence[StoredComparison], patient: bool) -> None:
-            self.close()
             for patience in range(_PATIENCE if patient else 0, -1, -1):
                 try:
-                    with self._database.writer() as connection, transaction(connection):
+                    with self._written() as connection:
                         comparisons.store_comparisons(
                             connection, found, comparing.alignment.read_as
                         )
@@ -279,8 +277,7 @@ class Agreement(Opened):
                     "a value printable text, of 200 characters together"
                 )
         (found,) = self._known_now().lookup.models(model)
-        self.close()
-        with self._database.writer() as connection, transaction(connection):
+        with self._written() as connection:
             comparisons.set_tags(connection, found.model_id, values)
 
     def tags(self, models: str | Sequence[str] | None = None) -> DuckDBPyRelation:
@@ -307,8 +304,7 @@ class Agreement(Opened):
         if not all(isinstance(each, str) and each for pair in pairs for each in pair):
             raise ArgumentError(f"{source}: a concept is text, and not empty")
         require_map(self._database.reader(), pairs, source)
-        self.close()
-        with self._database.writer() as connection, transaction(connection):
+        with self._written() as connection:
             comparisons.replace_concept_map(connection, pairs)
         return len(pairs)
 

@@ -52,12 +52,12 @@ def require_specs(specs: Sequence[object]) -> list[str]:
     return [os.fspath(spec) for spec in specs]  # type: ignore[call-overload]
 
 
-def require_name(name: object) -> str:
-    """A model's name, without blanks around it. Raises ArgumentError for what can't be one."""
+def require_name(name: object, what: str = "a model") -> str:
+    """A name of ``what``, without blanks around it. Raises ArgumentError for what can't be one."""
     text = name.strip() if isinstance(name, str) else ""
     if not text or len(text) > 200 or not text.isprintable() or text.startswith("-"):
         raise ArgumentError(
-            f"{quoted(str(name))} can't name a model; a name has 1 to 200 printable characters and "
+            f"{quoted(str(name))} can't name {what}; a name has 1 to 200 printable characters and "
             "does not begin with a hyphen: give another with --name"
         )
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,16 @@ from classrel_db.catalog.known import Known
 from classrel_db.errors import ArgumentError
 from classrel_db.spelling import quoted
 from classrel_db.storage import queries as query_files
-from classrel_db.storage.database import Database
+from classrel_db.storage.database import Database, translated
+from classrel_db.storage.transaction import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
+
+    from duckdb import DuckDBPyConnection
 
     from classrel_db.records import StoredModel
     from classrel_db.storage.index import IndexCache
@@ -70,7 +74,16 @@ class Opened:
             self._known = known
         return known
 
-    def _distinct(self, names: Sequence[str]) -> list[StoredModel]:
+    @contextmanager
+    def _written(self) -> Iterator[DuckDBPyConnection]:
+        """The file open for writing, in one transaction. Raises DatabaseError."""
+        with self._making:
+            with translated(self.path):  # another thread may be asking something
+                self.close()
+            with self._database.writer() as connection, transaction(connection):
+                yield connection
+
+    def _distinct(self, names: Sequence[str], what: str = "comparison") -> list[StoredModel]:
         """The models of these names, two or more, each named once. Raises ArgumentError."""
         twice = next((name for name in names if list(names).count(name) > 1), None)
         if twice is not None:
@@ -79,6 +92,6 @@ class Opened:
             )
         if len(names) < 2:
             raise ArgumentError(
-                f"{len(names)} model is named; a comparison needs two or more: `classrel models` lists them"
+                f"{len(names)} model is named; a {what} needs two or more: `classrel models` lists them"
             )
         return self._known_now().lookup.models(list(names))

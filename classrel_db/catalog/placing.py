@@ -193,6 +193,7 @@ def clade_columns(placed: PlacedModel) -> Columns:
 def purity_columns(placed: PlacedModel, k: int, permuted: int, seed: int) -> Columns:
     """The purity of the neighbours at each rank, as columns."""
     rows: list[tuple[Any, ...]] = []
+    ranked = any(placed.placed.ranks)
     for rank, have, same in placed.levels():
         near = min(k, len(have) - 1)
         cosine = placed.head.cosine[np.ix_(have, have)]
@@ -200,7 +201,7 @@ def purity_columns(placed: PlacedModel, k: int, permuted: int, seed: int) -> Col
         np.fill_diagonal(falling, np.inf)
         nearest = np.argsort(falling, axis=1, kind="stable")[:, :near].astype(np.int32)
         purity, chance, p = neighbor_purity(nearest, same, permutations(len(have), permuted, seed))
-        groups = len(np.unique(same, axis=0))
+        groups = len(np.unique(same, axis=0)) if ranked else None
         ratio = purity / chance if chance > 0 else None
         rows.append(
             (

@@ -16,7 +16,6 @@ from classrel_db.errors import ArgumentError
 from classrel_db.records import DEFAULT_PERMUTATIONS, RESAMPLES, TAXONOMY_KINDS
 from classrel_db.spelling import quoted
 from classrel_db.storage import taxonomies
-from classrel_db.storage.transaction import transaction
 
 if TYPE_CHECKING:
     import os
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 _MOST_DRAWS = 100_000
 _BUILT_IN = "wordnet"
+_NEAR = 10  # neighbours whose purity is looked at
 
 
 class Taxonomies(Trees):
@@ -60,22 +60,17 @@ class Taxonomies(Trees):
         """
         from classrel_db.sources.taxonomy import read_taxonomy
 
-        name = require_name(name)
+        name = require_name(name, "a taxonomy")
         if kind is not None:
             require_one_of("kind", kind, TAXONOMY_KINDS)
-        known = taxonomies.names(self._database.reader())
         if name == _BUILT_IN:
-            raise ArgumentError(
-                f"{quoted(name)} is the taxonomy that comes with classrel; take another name"
-            )
-        if name in known and not replace:
-            raise ArgumentError(
-                f"there is a taxonomy {quoted(name)} already; take another name, or put this one in its "
-                "place with --replace"
-            )
+            raise ArgumentError(f"{quoted(name)} comes with classrel, and stays; take another name")
+        if not replace:
+            _require_free(name, taxonomies.names(self._database.reader()))
         found = read_taxonomy(Path(path), kind)
-        self.close()
-        with self._database.writer() as connection, transaction(connection):
+        with self._written() as connection:
+            if not replace:  # another may have come meanwhile
+                _require_free(name, taxonomies.names(connection))
             taxonomies.store(connection, name, found)
         return found
 
@@ -86,8 +81,7 @@ class Taxonomies(Trees):
         require_taxonomy(self._database.reader(), name)
         if name == _BUILT_IN:
             raise ArgumentError(f"{quoted(name)} comes with classrel, and stays")
-        self.close()
-        with self._database.writer() as connection, transaction(connection):
+        with self._written() as connection:
             taxonomies.remove(connection, name)
 
     def match_taxonomy(self, model: str, taxonomy: str = _BUILT_IN) -> DuckDBPyRelation:
@@ -171,7 +165,7 @@ class Taxonomies(Trees):
         model: str,
         taxonomy: str = _BUILT_IN,
         *,
-        k: int = 10,
+        k: int | None = None,
         permutations: int = DEFAULT_PERMUTATIONS,
         seed: int = 0,
     ) -> DuckDBPyRelation:
@@ -181,7 +175,8 @@ class Taxonomies(Trees):
         depth 7 means to have a common ancestor at that depth or below. Columns: model, taxonomy, rank, k, n
         (classes), groups, purity (the share of the ``k`` nearest), chance (the share of all others), ratio,
         p_value (one-sided, of ``permutations`` of the classes), permutations, seed. The lowest rank first.
-        Raises as :meth:`compare_taxonomy`.
+        ``k`` is 10, or as many as there are; groups is NULL where there are no ranks. Raises as
+        :meth:`compare_taxonomy`.
         """
         from classrel_db.catalog import placing
         from classrel_db.storage import arrays
@@ -190,8 +185,9 @@ class Taxonomies(Trees):
         require_count("seed", seed, 0, 2**63 - 1)
         with self._forest("ward", "chord", None) as forest:
             placed = self._placed(model, taxonomy, forest)
-            require_count("k", k, 1, placed.n - 1, "other classes")
-            columns = placing.purity_columns(placed, k, permutations, seed)
+            near = min(_NEAR, placed.n - 1) if k is None else k
+            require_count("k", near, 1, placed.n - 1, "other classes")
+            columns = placing.purity_columns(placed, near, permutations, seed)
         return arrays.table(columns)
 
     def taxonomy_surprises(
@@ -219,3 +215,11 @@ class Taxonomies(Trees):
 
         (chosen,) = self._known_now().lookup.models(model)
         return PlacedModel(self._database.reader(), forest, chosen, taxonomy)
+
+
+def _require_free(name: str, taken: Sequence[str]) -> None:
+    if name in taken:
+        raise ArgumentError(
+            f"there is a taxonomy {quoted(name)} already; take another name, or put this one in its "
+            "place with --replace"
+        )

@@ -16,8 +16,6 @@ from classrel_db.records import (
     LINKAGES,
     TREE_DISTANCES,
 )
-from classrel_db.storage.database import translated
-from classrel_db.storage.transaction import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -276,7 +274,7 @@ class Trees(Opened):
             chosen = (
                 self._known_now().lookup.models()
                 if models is None
-                else self._distinct([models] if isinstance(models, str) else models)
+                else self._distinct([models] if isinstance(models, str) else models, "consensus")
             )
             if len(chosen) < 2:
                 raise ArgumentError(
@@ -324,9 +322,7 @@ class Trees(Opened):
             if not (forest.fresh or forest.found):
                 return
             try:
-                with translated(self.path):  # another thread may be asking something else
-                    self.close()
-                with self._database.writer() as connection, transaction(connection):
+                with self._written() as connection:
                     forest.keep(connection)
             except DatabaseError as error:
                 _warn(f"the tree is not kept in the database: {error}")

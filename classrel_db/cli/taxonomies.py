@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from classrel_db.cli.desk import FILE, database, open_catalog, reading, show, tell, watched
 from classrel_db.cli.trees import clustered, permutations_option, seed_option
@@ -120,7 +121,7 @@ def match_taxonomy(
 @click.option(
     "--purity", is_flag=True, help="Instead, each rank: are nearest neighbours of the same taxon?"
 )
-@click.option("-k", type=int, help="Neighbours for --purity.  [default: 10]")
+@click.option("-k", type=int, help="Neighbours for --purity.  [default: 10, or all there are]")
 @permutations_option
 @click.option(
     "--resamples",
@@ -169,6 +170,11 @@ def compare_taxonomy(
         raise click.UsageError("--clades and --purity take one model")
     if k is not None and not purity:
         raise click.UsageError("-k is for --purity")
+    where = click.get_current_context().get_parameter_source
+    unused = {"resamples"} | ({"permutations", "seed"} if clades else {"method", "distance"})
+    for each in sorted(unused) if clades or purity else ():
+        if where(each) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{'clades' if clades else 'purity'} goes without --{each}")
     with open_catalog(db) as catalog:
         with watched() as progress:
             if clades:

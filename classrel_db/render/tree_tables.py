@@ -188,14 +188,15 @@ def purity(rows: DuckDBPyRelation, file: TextIO) -> None:
     listed = _dicts(rows)
     table = new_table()
     table.add_column("rank", no_wrap=True)
-    for name in ("classes", "taxa", "purity", "chance", "ratio", "p"):
+    ranked = any(row["groups"] is not None for row in listed)
+    for name in ("classes", *(["taxa"] if ranked else []), "purity", "chance", "ratio", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("")
     for row in listed:
         table.add_row(
             printable(row["rank"]),
             f"{row['n']:,}",
-            f"{row['groups']:,}",
+            *([f"{row['groups']:,}"] if ranked else []),
             f"{row['purity']:.3f}",
             f"{row['chance']:.3f}",
             "" if row["ratio"] is None else f"{row['ratio']:.1f}",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from classrel_db.records import Taxonomy
 
+_DEEP = 100  # levels beyond which a taxonomy is not walked by a query
 _TABLES = ("taxon_names", "taxon_parents", "taxa", "taxonomies")
 
 
@@ -92,9 +93,15 @@ def store(connection: DuckDBPyConnection, name: str, taxonomy: Taxonomy) -> None
         "INSERT INTO taxonomies VALUES (?, ?, ?, date_trunc('second', now() AT TIME ZONE 'UTC'))",
         [name, taxonomy.kind, taxonomy.source],
     )
+    depths = _depths(taxonomy)
     given = pa.Table.from_arrays(  # noqa: F841
-        [texts(taxonomy.taxa), texts(taxonomy.labels), texts(taxonomy.ranks)],
-        names=["taxon", "label", "rank"],
+        [
+            texts(taxonomy.taxa),
+            texts(taxonomy.labels),
+            texts(taxonomy.ranks),
+            numbers([depths[taxon] for taxon in taxonomy.taxa], "int32"),
+        ],
+        names=["taxon", "label", "rank", "depth"],
     )
     edges = pa.Table.from_arrays(  # noqa: F841
         [texts(taxonomy.children), texts(taxonomy.parents), numbers(taxonomy.lengths, "float64")],
@@ -109,26 +116,31 @@ def store(connection: DuckDBPyConnection, name: str, taxonomy: Taxonomy) -> None
         "INSERT INTO taxon_parents SELECT $name, taxon, parent, length FROM edges", {"name": name}
     )
     connection.execute(
-        """
-        INSERT INTO taxa
-        WITH RECURSIVE below AS (
-            SELECT g.taxon, 0 AS depth
-            FROM given AS g
-            WHERE g.taxon NOT IN (SELECT e.taxon FROM edges AS e)
-            UNION
-            SELECT e.taxon, b.depth + 1 FROM below AS b JOIN edges AS e ON e.parent = b.taxon
-        )
-        SELECT $name, g.taxon, g.label, g.rank, max(b.depth)
-        FROM given AS g
-        JOIN below AS b ON b.taxon = g.taxon
-        GROUP BY ALL
-        ORDER BY g.taxon
-        """,
+        "INSERT INTO taxa SELECT $name, taxon, label, rank, depth FROM given ORDER BY taxon",
         {"name": name},
     )
     connection.execute(
         "INSERT INTO taxon_names SELECT $name, name, taxon FROM called", {"name": name}
     )
+
+
+def _depths(taxonomy: Taxonomy) -> dict[str, int]:
+    """The edges from the root to each taxon, by the longest way; there is no cycle."""
+    below: dict[str, list[str]] = {}
+    waiting_for = dict.fromkeys(taxonomy.taxa, 0)
+    for child, parent in zip(taxonomy.children, taxonomy.parents, strict=True):
+        below.setdefault(parent, []).append(child)
+        waiting_for[child] += 1
+    depths = dict.fromkeys(taxonomy.taxa, 0)
+    free = [taxon for taxon, parents in waiting_for.items() if not parents]
+    while free:
+        taxon = free.pop()
+        for child in below.get(taxon, ()):
+            depths[child] = max(depths[child], depths[taxon] + 1)
+            waiting_for[child] -= 1
+            if not waiting_for[child]:
+                free.append(child)
+    return depths
 
 
 def remove(connection: DuckDBPyConnection, name: str) -> None:
@@ -147,27 +159,30 @@ def placed(connection: DuckDBPyConnection, name: str, model_id: int) -> Placed:
         """,
         {"name": name, "id": model_id},
     ).fetchall()
-    edges = connection.execute(
-        """
-        WITH RECURSIVE own AS (
-            SELECT DISTINCT c.taxon FROM class_taxa AS c
-            WHERE c.model_id = $id AND c.taxonomy = $name
-        ),
-        above AS (
-            SELECT o.taxon FROM own AS o
-            UNION
-            SELECT p.parent
+    deepest = connection.execute(
+        "SELECT max(depth) FROM taxa WHERE taxonomy = ?", [name]
+    ).fetchall()[0][0]
+    if deepest is not None and deepest > _DEEP:
+        edges = _walked(connection, name, {taxon for _, taxon in found})
+    else:
+        edges = connection.execute(
+            """
+            WITH RECURSIVE above AS (
+                SELECT DISTINCT c.taxon FROM class_taxa AS c
+                WHERE c.model_id = $id AND c.taxonomy = $name
+                UNION
+                SELECT p.parent
+                FROM above AS a
+                JOIN taxon_parents AS p ON p.taxonomy = $name AND p.taxon = a.taxon
+            )
+            SELECT a.taxon, x.label, x.rank, x.depth, p.parent, p.length
             FROM above AS a
-            JOIN taxon_parents AS p ON p.taxonomy = $name AND p.taxon = a.taxon
-        )
-        SELECT a.taxon, x.label, x.rank, x.depth, p.parent, p.length
-        FROM above AS a
-        JOIN taxa AS x ON x.taxonomy = $name AND x.taxon = a.taxon
-        LEFT JOIN taxon_parents AS p ON p.taxonomy = $name AND p.taxon = a.taxon
-        ORDER BY a.taxon, p.parent
-        """,
-        {"name": name, "id": model_id},
-    ).fetchall()
+            JOIN taxa AS x ON x.taxonomy = $name AND x.taxon = a.taxon
+            LEFT JOIN taxon_parents AS p ON p.taxonomy = $name AND p.taxon = a.taxon
+            ORDER BY a.taxon, p.parent
+            """,
+            {"name": name, "id": model_id},
+        ).fetchall()
     taxa = list(dict.fromkeys(row[0] for row in edges))
     place = {taxon: number for number, taxon in enumerate(taxa)}
     facts = {row[0]: row[1:4] for row in edges}
@@ -183,6 +198,32 @@ def placed(connection: DuckDBPyConnection, name: str, model_id: int) -> Placed:
         parents,
         {index: place[taxon] for index, taxon in found},
     )
+
+
+def _walked(
+    connection: DuckDBPyConnection, name: str, start: set[str]
+) -> list[tuple[str, str, str | None, int, str | None, float | None]]:
+    """The taxa above some, each with its facts and a parent: of all taxa that there are.
+
+    A recursive query takes a step a level, and a tree of single linkage has thousands.
+    """
+    rows = connection.execute(
+        """
+        SELECT x.taxon, x.label, x.rank, x.depth, p.parent, p.length
+        FROM taxa AS x
+        LEFT JOIN taxon_parents AS p ON p.taxonomy = $name AND p.taxon = x.taxon
+        WHERE x.taxonomy = $name
+        ORDER BY x.depth DESC, x.taxon, p.parent
+        """,
+        {"name": name},
+    ).fetchall()
+    inside = set(start)
+    found = []
+    for row in rows:  # each before its parents
+        if row[0] in inside:
+            found.append(row)
+            inside.add(row[4])
+    return sorted(found, key=lambda row: (row[0], row[4] or ""))
 
 
 def matches(connection: DuckDBPyConnection, name: str, model_id: int) -> DuckDBPyRelation:
