@@ -200,7 +200,9 @@ def purity_columns(placed: PlacedModel, k: int, permuted: int, seed: int) -> Col
         falling = -cosine
         np.fill_diagonal(falling, np.inf)
         nearest = np.argsort(falling, axis=1, kind="stable")[:, :near].astype(np.int32)
-        purity, chance, p = neighbor_purity(nearest, same, permutations(len(have), permuted, seed))
+        purity, chance, most, p = neighbor_purity(
+            nearest, same, permutations(len(have), permuted, seed)
+        )
         groups = len(np.unique(same, axis=0)) if ranked else None
         ratio = purity / chance if chance > 0 else None
         rows.append(
@@ -209,10 +211,11 @@ def purity_columns(placed: PlacedModel, k: int, permuted: int, seed: int) -> Col
                 placed.taxonomy,
                 rank,
                 near,
-                len(have),
+                int((same.sum(axis=1) > 1).sum()),
                 groups,
                 purity,
                 chance,
+                most,
                 ratio,
                 p,
                 permuted,
@@ -221,7 +224,7 @@ def purity_columns(placed: PlacedModel, k: int, permuted: int, seed: int) -> Col
         )
     kinds = {
         "model": "VARCHAR", "taxonomy": "VARCHAR", "rank": "VARCHAR", "k": "INTEGER", "n": "INTEGER",
-        "groups": "INTEGER", "purity": "DOUBLE", "chance": "DOUBLE", "ratio": "DOUBLE",
+        "groups": "INTEGER", "purity": "DOUBLE", "chance": "DOUBLE", "most": "DOUBLE", "ratio": "DOUBLE",
         "p_value": "DOUBLE", "permutations": "INTEGER", "seed": "BIGINT",
     }  # fmt: skip
     return _columns(kinds, rows)

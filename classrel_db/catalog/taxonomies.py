@@ -85,8 +85,8 @@ class Taxonomies(Trees):
             taxonomies.remove(connection, name)
 
     def match_taxonomy(self, model: str, taxonomy: str = _BUILT_IN) -> DuckDBPyRelation:
-        """Which class of a model is which taxon: model, class_idx, class, concept, taxonomy, taxon, label
-        (NULL where the class matches none). Raises UnknownModelError, ArgumentError."""
+        """Which class of a model is which taxon: model, class_idx, class, concept, taxonomy, taxon, label,
+        rank (NULL where the class matches none). Raises UnknownModelError, ArgumentError."""
         from classrel_db.catalog.tree_rows import require_taxonomy
 
         (chosen,) = self._known_now().lookup.models(model)
@@ -171,12 +171,13 @@ class Taxonomies(Trees):
     ) -> DuckDBPyRelation:
         """How many of the nearest neighbours are of the same genus, family … : a row a rank.
 
-        Among the classes that have a taxon of the rank; where a taxonomy has no ranks, being of the same at
-        depth 7 means to have a common ancestor at that depth or below. Columns: model, taxonomy, rank, k, n
-        (classes), groups, purity (the share of the ``k`` nearest), chance (the share of all others), ratio,
-        p_value (one-sided, of ``permutations`` of the classes), permutations, seed. The lowest rank first.
-        ``k`` is 10, or as many as there are; groups is NULL where there are no ranks. Raises as
-        :meth:`compare_taxonomy`.
+        Among the classes that have a taxon of the rank, and another class of it; where a taxonomy has no
+        ranks, of those that are as deep, and being of the same at depth 7 means to have a common ancestor
+        at that depth or below. Columns: model, taxonomy, rank, k, n (classes), groups (taxa; NULL where
+        there are no ranks), purity (the mean share of the ``k`` nearest, 10 by default), chance (the share of
+        all others), most (what purity can be at most, where groups are smaller than k), ratio (purity by
+        chance), p_value (one-sided, of ``permutations`` of the classes), permutations, seed. The lowest rank
+        first. Raises as :meth:`compare_taxonomy`.
         """
         from classrel_db.catalog import placing
         from classrel_db.storage import arrays
@@ -193,13 +194,14 @@ class Taxonomies(Trees):
     def taxonomy_surprises(
         self, model: str, taxonomy: str = _BUILT_IN, *, k: int = 20
     ) -> DuckDBPyRelation:
-        """The pairs of classes that stand otherwise in a model than in a taxonomy, ``k`` of each kind.
+        """The pairs of classes that stand otherwise in a model than in a taxonomy, up to ``k`` of each kind.
 
         Columns: model, taxonomy, surprise (``closer`` in the model than in the taxonomy, then ``farther``),
         rank, class_a, class_b, cosine, path (the length of the shortest way), common (their lowest common
         ancestor), depth, cosine_share and path_share (the shares of all pairs that are less alike in the
         model, and farther apart in the taxonomy; equal ones count half), difference of the two, by which they
-        are ranked. Raises as :meth:`compare_taxonomy`.
+        are ranked. A closer pair is more alike than half of all pairs, and farther apart than half; a
+        farther one the other way round. Raises as :meth:`compare_taxonomy`.
         """
         from classrel_db.catalog import placing
         from classrel_db.storage import arrays

@@ -126,12 +126,18 @@ def tree_rows(
         },
         grown.stored.method,
         grown.stored.distance,
+        support.get("dimensions"),
     )
 
 
 def node_columns(
-    models: list[str], values: dict[str, list[Any]], method: str, distance: str
+    models: list[str],
+    values: dict[str, list[Any]],
+    method: str,
+    distance: str,
+    resampled: CladeSupport | None = None,
 ) -> Columns:
+    """Nodes as columns; ``resampled`` is where their support comes from."""
     kinds = {
         "node": "INTEGER",
         "parent": "INTEGER",
@@ -142,7 +148,13 @@ def node_columns(
     columns: Columns = {"model": ("VARCHAR", models)}
     columns |= {name: (kinds.get(name, "DOUBLE"), column) for name, column in values.items()}
     columns |= {"method": ("VARCHAR", [method] * len(models))}
-    return columns | {"distance": ("VARCHAR", [distance] * len(models))}
+    columns |= {"distance": ("VARCHAR", [distance] * len(models))}
+    resamples = int(resampled.n[0]) if resampled is not None and len(resampled.n) else None
+    seed = resampled.seed if resampled is not None else None
+    return columns | {
+        "resamples": ("INTEGER", [resamples] * len(models)),
+        "seed": ("BIGINT", [seed] * len(models)),
+    }
 
 
 def names_of(nodes: NDArray[np.int64], fit: Fit, named: Named, n: int) -> dict[str, list[Any]]:
@@ -276,7 +288,10 @@ def cluster_rows(
         "f1": ("DOUBLE", each(np.where(known, fit.f1[cut.nodes], np.nan))),
         "fits": (
             "BOOLEAN",
-            [None if own is None else int(i) in own for i, own in zip(order, inside, strict=True)],
+            [
+                None if own is None or int(i) not in named.placed.of_class else int(i) in own
+                for i, own in zip(order, inside, strict=True)
+            ],
         ),
         "node": ("INTEGER", each(cut.nodes)),
         "method": ("VARCHAR", [forest.method] * len(order)),

@@ -85,7 +85,8 @@ class Trees(Opened):
         0), name (the label; of a clade the taxon of ``taxonomy`` that fits it best), f1 (how well), concept,
         support (of ``resamples`` bootstrap resamples of the dimensions, the share that have the clade),
         models and nearly (of the other models, the shares that have it, and a clade with an F1 of
-        at least 0.8 with it), method, distance. In the order of places, the larger clade first.
+        at least 0.8 with it), method, distance, resamples and seed (of the support). In the order of
+        places, the larger clade first.
 
         ``support`` and ``across`` compute the shares; NULL where that has never been asked for. Raises
         UnknownModelError, UnknownClassError, AmbiguousClassError, ArgumentError.
@@ -137,8 +138,10 @@ class Trees(Opened):
         (the mean of them), nearest (the other cluster with the largest mean cosine), nearest_name,
         nearest_similarity, taxon (its key), purity (the share of the cluster that is of the taxon), recall
         (the share of the taxon's classes that are in the cluster), f1, fits (whether the class is of the
-        taxon), node, method, distance, tie (the height of the merges between which the cut had to choose;
-        NULL where it had not: then it goes by the order of the merges, and a warning says so).
+        taxon; NULL where it is not in the taxonomy), node, method, distance, tie (the height of the merges
+        between which the cut had to choose; NULL where it had not: then it goes by the order of the
+        merges, and a warning says so). A cluster fewer than half of whose classes are in the taxonomy is
+        named by its medoid.
         Raises UnknownModelError, ArgumentError.
         """
         from classrel_db.catalog import tree_rows
@@ -308,6 +311,11 @@ class Trees(Opened):
             _warn(
                 f"{method} linkage takes its distances for Euclidean, and {distance} ones are not: its "
                 "heights mean nothing by themselves; chord distances are the usual choice"
+            )
+        if method in {"centroid", "median"}:
+            _warn(
+                f"{method} linkage may join clades at less than their own height: branches may have "
+                "negative lengths"
             )
         if distance == "profile":
             _warn(

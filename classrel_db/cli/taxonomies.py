@@ -10,6 +10,7 @@ from click.core import ParameterSource
 from classrel_db.cli.desk import FILE, database, open_catalog, reading, show, tell, watched
 from classrel_db.cli.trees import clustered, permutations_option, seed_option
 from classrel_db.records import TAXONOMY_KINDS, Linkage, TaxonomyKind, TreeDistance
+from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,12 +61,18 @@ def add_taxonomy(
         found = catalog.add_taxonomy(file, called, kind=kind, replace=replace)
         for note in found.notes:
             tell(f"note: {note}")
-        tell(f"{called}: {len(found.taxa):,} taxa, read as {found.kind}")
+        ranks = list(dict.fromkeys(rank for rank in found.ranks if rank))
+        levels = f", of the ranks {' > '.join(ranks)}" if found.kind == "lineage" else ""
+        tell(f"{called}: {len(found.taxa):,} taxa, read as {found.kind}{levels}")
         models = [model for (model,) in catalog.models().project("model").fetchall()]
         for model in models[:_MODELS_TOLD]:
             matched = catalog.match_taxonomy(model, called)
             every, known = matched.aggregate("count(*), count(taxon)").fetchall()[0]
             tell(f"{model}: {known:,} of {every:,} classes are in it")
+            if not known:
+                (concept,) = matched.project("concept").limit(1).fetchall()[0]
+                taxon = found.names[0][0]
+                tell(f"  its concepts are like {quoted(concept)}, the taxa like {quoted(taxon)}")
         if len(models) > _MODELS_TOLD:
             more = len(models) - _MODELS_TOLD
             tell(
@@ -95,21 +102,25 @@ def remove_taxonomy(against: str, db: Path | None) -> None:
 @click.argument("model")
 @click.argument("against", metavar="[TAXONOMY]", default="wordnet")
 @click.option("--missing", is_flag=True, help="Only the classes that match no taxon.")
+@click.option("--matched", is_flag=True, help="Only those that match one.")
 @reading
 def match_taxonomy(
-    model: str, against: str, missing: bool, db: Path | None, **written: Any
+    model: str, against: str, missing: bool, matched: bool, db: Path | None, **written: Any
 ) -> None:
     """Show which class of a model is which taxon, and which match none."""
+    if missing and matched:
+        raise click.UsageError("--missing and --matched; give one of them")
     with open_catalog(db) as catalog:
         rows = catalog.match_taxonomy(model, against)
         every, known = rows.aggregate("count(*), count(taxon)").fetchall()[0]
-        show(catalog, rows.filter("taxon IS NULL") if missing else rows, written, "model_table")
+        if missing or matched:
+            rows = rows.filter("taxon IS NULL" if missing else "taxon IS NOT NULL")
+        show(catalog, rows, written, "model_table")
         tell(f"{known:,} of {every:,} classes of {model} are in {against}")
 
 
 @taxonomy.command(name="compare")
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.argument("against", metavar="TAXONOMY")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL... [TAXONOMY]")
 @click.option(
     "--measure",
     "measures",
@@ -136,7 +147,6 @@ def match_taxonomy(
 @reading
 def compare_taxonomy(
     models: tuple[str, ...],
-    against: str,
     measures: tuple[str, ...],
     clades: bool,
     purity: bool,
@@ -154,7 +164,8 @@ def compare_taxonomy(
     By the rank correlation of cosines with path length, Wu-Palmer similarity and the depth of the common
     ancestor, each with interval and p; by triplets; by the taxa that are one clade of the model's tree.
     --clades lists every taxon with the clade that fits it best, --purity the share of neighbours that are of
-    the same genus, family … against chance.
+    the same genus, family … against chance; both for one model. TAXONOMY is wordnet by default. Only the
+    classes that are in it count.
 
     \b
     Examples:
@@ -166,8 +177,6 @@ def compare_taxonomy(
         raise click.UsageError("--clades goes without --purity and --measure")
     if purity and measures:
         raise click.UsageError("--purity goes without --measure")
-    if (clades or purity) and len(models) > 1:
-        raise click.UsageError("--clades and --purity take one model")
     if k is not None and not purity:
         raise click.UsageError("-k is for --purity")
     where = click.get_current_context().get_parameter_source
@@ -176,12 +185,20 @@ def compare_taxonomy(
         if where(each) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{'clades' if clades else 'purity'} goes without --{each}")
     with open_catalog(db) as catalog:
+        named, against = list(models), "wordnet"
+        taxonomies = [name for (name,) in catalog.taxonomies().project("taxonomy").fetchall()]
+        if len(named) > 1 and (
+            named[-1] in taxonomies or named[-1] not in catalog.normalizations()
+        ):
+            against = named.pop()
+        if (clades or purity) and len(named) > 1:
+            raise click.UsageError("--clades and --purity take one model")
         with watched() as progress:
             if clades:
-                rows = catalog.taxonomy_clades(models[0], against, method=method, distance=distance)
+                rows = catalog.taxonomy_clades(named[0], against, method=method, distance=distance)
             elif purity:
                 rows = catalog.taxonomy_purity(
-                    models[0],
+                    named[0],
                     against,
                     k=10 if k is None else k,
                     permutations=permutations,
@@ -189,7 +206,7 @@ def compare_taxonomy(
                 )
             else:
                 rows = catalog.compare_taxonomy(
-                    models,
+                    named,
                     against,
                     measures=measures or None,
                     method=method,
@@ -207,7 +224,10 @@ def compare_taxonomy(
                 f"{kept:,} of {every:,} taxa are one clade of the {method} tree of {distance} distances"
             )
         else:
-            tell(f"seed {seed}; p is one-sided, of permutations of the classes")
+            fewer = "" if purity else " (triplets: 99 at most)"
+            tell(
+                f"seed {seed}; p is one-sided, of {permutations:,} permutations of the classes{fewer}"
+            )
 
 
 @taxonomy.command(name="surprises")

@@ -157,7 +157,8 @@ def best_taxa(ancestry: Ancestry, tree: Tree) -> Fit:
     """Which taxon fits the classes under each node of a tree of the n classes best.
 
     Of equal ones the smallest, then the deepest, then the first. A leaf is its class's own taxon;
-    other nodes are held against taxa of two classes or more.
+    other nodes are held against taxa of two classes or more. A node fewer than half of whose classes
+    are in the taxonomy has none.
     """
     m = len(tree.parent)
     best = np.full(m, -1, dtype=np.int64)
@@ -175,6 +176,9 @@ def best_taxa(ancestry: Ancestry, tree: Tree) -> Fit:
         better = np.flatnonzero(fits > f1[tree.n :]) + tree.n
         best[better] = taxon
         f1[better], shared[better] = fits[better - tree.n], inside[better - tree.n]
+    known, _ = counts.of(np.flatnonzero(ancestry.taxon >= 0))
+    strange = np.flatnonzero(2 * known < tree.sizes[tree.n :]) + tree.n
+    best[strange], f1[strange], shared[strange] = -1, 0.0, 0
     return Fit(best, f1, shared)
 
 
@@ -220,13 +224,21 @@ def kept_together(
 
 def neighbor_purity(
     nearest: NDArray[np.int32], same: NDArray[np.bool_], orders: NDArray[np.int32]
-) -> tuple[float, float, float | None]:
-    """Of the ``nearest`` of each class (n×k), the share that ``same`` (n×n) says are of its group, the
-    share among all other classes, and p over ``orders`` (B×n) in which the classes are permuted."""
-    n = len(nearest)
-    observed = float(np.take_along_axis(same, nearest.astype(np.int64), axis=1).mean())
-    chance = float((same.sum() - np.trace(same)) / (n * (n - 1)))
+) -> tuple[float, float, float, float | None]:
+    """Whether the ``nearest`` of each class (n×k) are of its group, which ``same`` (n×n) says.
+
+    Over the classes that have another of their group: the mean share of the k that are of it; what it
+    would be for neighbours by chance, the share among all other classes; what it can be at most, where
+    groups are smaller than k; and p over ``orders`` (B×n) in which the classes are permuted, or None.
+    """
+    n, k = nearest.shape
+    kin = same.sum(axis=1) - np.diag(same)
+    some = int((kin > 0).sum())
+    found = np.take_along_axis(same, nearest.astype(np.int64), axis=1).sum()
+    purity = float(found / (k * some))
+    chance = float(kin.sum() / ((n - 1) * some))
+    most = float(np.minimum(kin, k).sum() / (k * some))
     if not len(orders):
-        return observed, chance, None
-    null = np.asarray([same[order[:, None], order[nearest]].mean() for order in orders])
-    return observed, chance, p_value(null, observed)
+        return purity, chance, most, None
+    null = np.asarray([same[order[:, None], order[nearest]].sum() for order in orders])
+    return purity, chance, most, p_value(null.astype(np.float64), float(found))

@@ -309,7 +309,9 @@ class Surprise:
 def surprises(head: Geometry, ancestry: Ancestry, k: int) -> tuple[list[Surprise], list[Surprise]]:
     """The ``k`` pairs that are closer in the head than in the taxonomy by most, and farther apart.
 
-    By the difference of the two shares; equal ones by the cosine, then by the pair.
+    Closer: more alike than half of all pairs, and farther apart in the taxonomy than half; farther: the
+    other way round. There may be fewer than k. By the difference of the two shares; equal ones by the
+    cosine, then by the pair.
     """
     n = head.n
     far = of_similarity(-ancestry.path)
@@ -321,11 +323,13 @@ def surprises(head: Geometry, ancestry: Ancestry, k: int) -> tuple[list[Surprise
     first, second = np.triu_indices(n, 1)
 
     def top(sign: float) -> list[Surprise]:
-        falling = -sign * gap
-        most = min(k, count)
-        edge = np.partition(falling, most - 1)[most - 1]
-        some = np.flatnonzero(falling <= edge)
-        chosen = some[np.lexsort((some, -sign * head.pairs[some], falling[some]))][:most]
+        # by half of all pairs on the one side, and half on the other: or it is no surprise
+        split = np.flatnonzero((sign * (by_head - 0.5) > 0) & (sign * (by_path - 0.5) < 0))
+        falling = -sign * gap[split]
+        if len(split) > k:
+            near = falling <= np.partition(falling, k - 1)[k - 1]
+            split, falling = split[near], falling[near]
+        chosen = split[np.lexsort((split, -sign * head.pairs[split], falling))][:k]
         return [
             Surprise(int(first[p]), int(second[p]), float(by_head[p]), float(by_path[p]))
             for p in chosen

@@ -189,7 +189,15 @@ def purity(rows: DuckDBPyRelation, file: TextIO) -> None:
     table = new_table()
     table.add_column("rank", no_wrap=True)
     ranked = any(row["groups"] is not None for row in listed)
-    for name in ("classes", *(["taxa"] if ranked else []), "purity", "chance", "ratio", "p"):
+    for name in (
+        "classes",
+        *(["taxa"] if ranked else []),
+        "purity",
+        "chance",
+        "most",
+        "ratio",
+        "p",
+    ):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("")
     for row in listed:
@@ -199,6 +207,7 @@ def purity(rows: DuckDBPyRelation, file: TextIO) -> None:
             *([f"{row['groups']:,}"] if ranked else []),
             f"{row['purity']:.3f}",
             f"{row['chance']:.3f}",
+            f"{row['most']:.3f}",
             "" if row["ratio"] is None else f"{row['ratio']:.1f}",
             probability(row["p_value"]),
             bar(row["purity"], 1.0, file),

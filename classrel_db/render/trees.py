@@ -189,8 +189,13 @@ def _segments(tree: ClassTree, layout: _Layout, labels: Sequence[str], signs: st
         column = layout.columns[number]
         # a piece of line before it and one behind
         start = column - 1 - len(text)
+        line = layout.lines[number]
+        behind = cells[line][column + 1 :]
         if text and start > layout.columns[drawn_with[node.above]] + 1:
-            numbers.setdefault(layout.lines[number], []).append((start, text))
+            numbers.setdefault(line, []).append((start, text))
+        elif text and not set(behind) - {_LEFT, _LEFT | _RIGHT} and len(behind) > len(text) + 1:
+            # no room before the join, but the branch to a class, which has no support itself, goes on
+            numbers.setdefault(line, []).append((column + 2, text))
     signs_of = dict(enumerate(signs))
     found: list[Segment] = []
     for line, (position, label) in enumerate(zip(layout.tips, labels, strict=True)):
@@ -246,12 +251,12 @@ def _legend(tree: ClassTree, signs: str) -> list[str]:
     lines = []
     if _has_both(tree):
         lines.append(
-            "98/67: support from resampling / share of the models with the clade, in per cent"
+            "at joins: support from resampling / share of the other models with the clade, %"
         )
     elif any(node.values["support"] is not None for node in tree.nodes):
-        lines.append("98: support from resampling, in per cent")
+        lines.append("at joins: support from resampling, in per cent")
     elif any(node.values["models"] is not None for node in tree.nodes):
-        lines.append("98: share of the models with the clade, in per cent")
+        lines.append("at joins: share of the models with the clade, in per cent")
     if any(node.collapsed for node in tree.nodes):
-        lines.append(f"{signs[_CLADE]} (12): a clade of 12 classes, drawn as one")
+        lines.append(f"{signs[_CLADE]} (n): a clade of n classes, drawn as one")
     return lines

@@ -59,10 +59,13 @@ def text(
     topics = {"sql": _SQL, "keys": _KEYS}
     if topic in topics:
         return topics[topic]
-    if topic in commands:
+    name, _, inner = topic.partition(" ")
+    command = commands.get(name)
+    if inner:
+        command = getattr(command, "commands", {}).get(inner.strip())
+    if command is not None:
         with click.Context(app, info_name="", color=False) as parent:
-            context = click.Context(commands[topic], info_name=topic, parent=parent)
-            return commands[topic].get_help(context) + "\n"
+            return command.get_help(click.Context(command, info_name=topic, parent=parent)) + "\n"
     if topic in queries:
         return queries[topic].text
     for usage, said in _BACKSLASH.items():

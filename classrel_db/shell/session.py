@@ -108,6 +108,8 @@ class Session:
         result = Result()
         try:
             result = self._dispatch(line.strip())
+        except click.exceptions.NoArgsIsHelpError as error:
+            result = Result(text=f"{error.format_message()}\n", code=error.exit_code)
         except click.ClickException as error:
             result = Result(error=_usage(error), code=error.exit_code)
         except ClassrelError as error:
@@ -232,6 +234,15 @@ class Session:
         given = positional(command, arguments)
         if name == "similar" and not any(each.startswith(("-m", "--model")) for each in arguments):
             return [*arguments, "--model", self.model]
+        if (
+            name == "taxonomy"
+            and arguments[:1]
+            and arguments[0] in {"compare", "match", "surprises"}
+        ):
+            inner = self.commands[name].commands[arguments[0]]  # type: ignore[attr-defined]
+            if not set(positional(inner, arguments[1:])) & set(self.catalog.normalizations()):
+                return [arguments[0], self.model, *arguments[1:]]
+            return arguments
         if name in {"info", "tree", "cluster"} and not given:
             return [self.model, *arguments]
         if name == "classes" and (not given or given[0] not in self.catalog.normalizations()):

@@ -231,7 +231,8 @@ def matches(connection: DuckDBPyConnection, name: str, model_id: int) -> DuckDBP
     return connection.sql(
         """
         SELECT
-            m.name AS model, c.class_idx, c.label AS class, c.concept, $name AS taxonomy, n.taxon, t.label
+            m.name AS model, c.class_idx, c.label AS class, c.concept, $name AS taxonomy, n.taxon, t.label,
+            t.rank
         FROM models AS m
         JOIN classes AS c ON c.model_id = m.model_id
         LEFT JOIN class_taxa AS n

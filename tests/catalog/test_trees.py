@@ -39,7 +39,8 @@ COLUMNS = {
     "model": "VARCHAR", "node": "INTEGER", "parent": "INTEGER", "left_node": "INTEGER",
     "right_node": "INTEGER", "height": "DOUBLE", "size": "INTEGER", "place": "INTEGER",
     "name": "VARCHAR", "f1": "DOUBLE", "concept": "VARCHAR", "support": "DOUBLE", "models": "DOUBLE",
-    "nearly": "DOUBLE", "method": "VARCHAR", "distance": "VARCHAR",
+    "nearly": "DOUBLE", "method": "VARCHAR", "distance": "VARCHAR", "resamples": "INTEGER",
+    "seed": "BIGINT",
 }  # fmt: skip
 COMPARED = {
     "model_a": "VARCHAR", "model_b": "VARCHAR", "measure": "VARCHAR", "k": "INTEGER", "n": "INTEGER",
@@ -884,16 +885,18 @@ def test_a_taxonomy_that_is_not_there_is_said_before_anything_is_computed(small,
 
 def test_what_a_method_makes_of_distances_is_said(small):
     for method in ("ward", "centroid", "median"):
-        with pytest.warns(
-            ClassrelWarning, match=f"{method} linkage takes its distances for Euclidean"
-        ):
+        with told() as notes:
             small.tree("alpha", method=method, distance="condensed")
+        said = f"{method} linkage takes its distances for Euclidean"
+        assert [str(note.message) for note in notes if said in str(note.message)]
     with pytest.warns(ClassrelWarning, match="profile: each row"):
         small.tree("alpha", distance="profile")
     with told() as notes:
         small.tree("alpha", method="average", distance="condensed")
-        small.tree("alpha", method="centroid")
     assert notes == []
+    for method in ("centroid", "median"):
+        with pytest.warns(ClassrelWarning, match="branches may have negative lengths"):
+            small.tree("alpha", method=method)
 
 
 # trees against each other

@@ -235,7 +235,7 @@ def test_the_best_taxon_is_that_of_all_sets(seed, n, most, unmatched):
             for t, own in members.items()
             if len(own) > 1 and own & leaves
         )
-        if not ranked:
+        if not ranked or 2 * sum(taxon[leaf] >= 0 for leaf in leaves) < len(leaves):
             assert (fit.taxon[node], fit.f1[node], fit.shared[node]) == (-1, 0, 0)
             continue
         assert fit.taxon[node] == ranked[0][3]
@@ -284,14 +284,17 @@ def test_purity_is_that_of_a_loop(seed):
     orders = permutations(n, 50, 1)
 
     def share(groups):
-        return np.mean([groups[i] == groups[j] for i in range(n) for j in nearest[i]])
+        kin = [i for i in range(n) if (groups == groups[i]).sum() > 1]
+        return np.mean([groups[i] == groups[j] for i in kin for j in nearest[i]])
 
-    observed, chance, p = neighbor_purity(nearest, same, orders)
+    observed, chance, most, p = neighbor_purity(nearest, same, orders)
+    kin = [i for i in range(n) if (group == group[i]).sum() > 1]
+    assert most == pytest.approx(np.mean([min(k, (group == group[i]).sum() - 1) / k for i in kin]))
     assert observed == pytest.approx(share(group))
-    pairs = [group[i] == group[j] for i in range(n) for j in range(n) if i != j]
+    pairs = [group[i] == group[j] for i in kin for j in range(n) if i != j]
     assert chance == pytest.approx(np.mean(pairs))
     null = [share(group[order]) for order in orders]
     assert p == pytest.approx((1 + sum(each >= observed - 1e-9 for each in null)) / 51)
     if seed == 2:
         assert (observed, p) == (1, 1 / 51)
-    assert neighbor_purity(nearest, same, orders[:0]) == (observed, chance, None)
+    assert neighbor_purity(nearest, same, orders[:0]) == (observed, chance, most, None)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _POWER = 1.5  # of the distances that entanglement sums
 _ROUNDS = 30  # in which untangling may still turn something
 _FEWER = 99  # permutations, at most, of what takes a while
-_SHORTER_BANDS = 199
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def compare_trees(
         elif name == "triplets":
             found.append(_triplets(a, b, orders[: _FEWER * 2 + 1], seed))
         elif name == "fowlkes-mallows":
-            found += fowlkes_mallows(a, b, ks, orders[:_SHORTER_BANDS])
+            found += fowlkes_mallows(a, b, ks, orders)
         elif name == "entanglement":
             found.append(_entanglement(a, b, orders[:_FEWER]))
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,6 +60,12 @@ class _Spellings(dict[str, int]):
         return code
 
 
+_LINNAEAN = (
+    "domain", "kingdom", "phylum", "class", "order", "family", "subfamily", "tribe", "genus", "species",
+    "subspecies",
+)  # fmt: skip
+
+
 @dataclass(slots=True)
 class _Lineages:
     """The rows as codes (rows × ranks) and the taxa found so far, rank by rank from the top.
@@ -102,6 +109,7 @@ def read_lineage(table: Table) -> Graph:
             f"{table.where}: a lineage table needs columns for two ranks at least, the highest first "
             f"(such as family, genus, species); it has {some_of(table.columns)}"
         )
+    _refuse_reversed(ranks, table.where)
     lineages, asides = _coded(table, ranks, special)
     for level in range(len(ranks)):
         _place_rank(lineages, level)
@@ -128,6 +136,19 @@ def read_lineage(table: Table) -> Graph:
 
 
 _Aside = tuple[int, str, str]  # the row's number in the codes, the special column, the cell
+
+
+def _refuse_reversed(ranks: Sequence[str], where: str) -> None:
+    """Raise TaxonomyError where two well-known ranks stand in the wrong order."""
+    known = [
+        (_LINNAEAN.index(rank.casefold()), rank) for rank in ranks if rank.casefold() in _LINNAEAN
+    ]
+    for (level, rank), (next_level, other) in pairwise(known):
+        if next_level < level:
+            raise TaxonomyError(
+                f"{where}: the column {quoted(rank)} stands before {quoted(other)}; the highest rank comes "
+                f"first: {' > '.join(sorted((rank, other), key=lambda r: _LINNAEAN.index(r.casefold())))}"
+            )
 
 
 def _coded(
