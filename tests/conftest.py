@@ -26,6 +26,12 @@ settings.register_profile("classrel", deadline=None, derandomize=True, max_examp
 settings.load_profile("classrel")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that none of them is left to one process at the end."""
+    long = ("test_readme.py", "test_cli_trees.py", "test_wheel.py")
+    items.sort(key=lambda item: item.path.name not in long)
+
+
 @pytest.fixture
 def classrel(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -189,7 +189,7 @@ def _resampled(
     """Each correlation with each class as often as ``weights`` (R×n) say (R,).
 
     Of the ranks as they are: a taxonomy has few different distances, and thousands of ties. Ranking
-    anew would move next to nothing, and take fifty times as long.
+    anew would move next to nothing, and take many times as long.
     """
     if not (pairs and len(weights)):
         return dict.fromkeys(pairs, np.empty(0))

@@ -294,7 +294,7 @@ def around_naively(rows, focal, k):
     return fitting[-1] if fitting else above[0]
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 5, 8, 11, 12])
+@pytest.mark.parametrize("k", [1, 3, 8, 12])
 @pytest.mark.parametrize("model", ["alpha", "apart"])
 def test_around_a_class_is_the_largest_clade_of_so_many(small, model, k):
     every = {row["node"]: row for row in dicts(small.tree(model))}

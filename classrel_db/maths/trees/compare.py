@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _POWER = 1.5  # of the distances that entanglement sums
 _ROUNDS = 30  # in which untangling may still turn something
-_FEWER = 99  # permutations, at most, of what takes a while
+_UNTANGLED = 99  # permutations of entanglement, at most: each takes a while
+_RESOLVED = 199  # and of triplets
 
 
 @dataclass(frozen=True)
@@ -147,11 +148,11 @@ def compare_trees(
         elif name == "robinson-foulds":
             found.append(_robinson_foulds(a, b, orders))
         elif name == "triplets":
-            found.append(_triplets(a, b, orders[: _FEWER * 2 + 1], seed))
+            found.append(_triplets(a, b, orders[:_RESOLVED], seed))
         elif name == "fowlkes-mallows":
             found += fowlkes_mallows(a, b, ks, orders)
         elif name == "entanglement":
-            found.append(_entanglement(a, b, orders[:_FEWER]))
+            found.append(_entanglement(a, b, orders[:_UNTANGLED]))
         else:
             found.append(_entanglement_before(a, b, orders))
         step(name)
