@@ -108,8 +108,9 @@ QUESTIONS = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=QUESTIONS)
-def question(request, path):
+@pytest.fixture(params=QUESTIONS, scope="module")
+def question(request, made_once, tmp_path_factory):
+    path = shutil.copy(made_once, tmp_path_factory.mktemp("question") / "small.duckdb")
     command, answer = QUESTIONS[request.param]
     with classrel_db.open(path) as catalog:
         rows = answer(catalog)

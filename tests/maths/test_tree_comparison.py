@@ -190,7 +190,7 @@ def test_chance_is_every_relabelling(monkeypatch, name, seed):
     """Of all 120 orders of 5 leaves, so that it makes no difference which tree is relabelled."""
     orders = np.array(list(itertools.permutations(range(N))), dtype=np.int32)
     monkeypatch.setattr(compare, "permutations", lambda n, count, seed: orders)
-    monkeypatch.setattr(compare, "_FEWER", 200)
+    monkeypatch.setattr(compare, "_UNTANGLED", 200)
     a, b = random_tree(N, seed, 2), random_tree(N, seed + 7, 2)
     (found,) = compare_trees(a, b, [name], [3], permuted=120, seed=0)
     if name == "fowlkes-mallows":
