@@ -4,7 +4,8 @@ INSERT INTO taxonomies VALUES ('wordnet', 'wordnet', 'WordNet 3.0', date_trunc('
 
 INSERT INTO taxon_parents
 SELECT 'wordnet', child, parent, NULL
-FROM read_csv($folder || '/wordnet_hypernyms.csv', header := true, all_varchar := true);
+FROM read_csv($folder || '/wordnet_hypernyms.csv', auto_detect := false, delim := ',', quote := '"', escape := '"', header := true,
+    columns := {child: 'VARCHAR', parent: 'VARCHAR'});
 
 INSERT INTO taxa
 WITH RECURSIVE below AS (
@@ -18,9 +19,11 @@ WITH RECURSIVE below AS (
     JOIN taxon_parents AS e ON e.taxonomy = 'wordnet' AND e.parent = b.taxon
 )
 SELECT 'wordnet', n.wnid, coalesce(c.label, split_part(n.lemmas, ';', 1)), NULL, max(b.depth)
-FROM read_csv($folder || '/wordnet_nodes.csv', header := true, all_varchar := true) AS n
+FROM read_csv($folder || '/wordnet_nodes.csv', auto_detect := false, delim := ',', quote := '"', escape := '"', header := true,
+    columns := {wnid: 'VARCHAR', lemmas: 'VARCHAR'}) AS n
 JOIN below AS b ON b.taxon = n.wnid
-LEFT JOIN read_csv($folder || '/imagenet1k_classes.csv', header := true, all_varchar := true) AS c
+LEFT JOIN read_csv($folder || '/imagenet1k_classes.csv', auto_detect := false, delim := ',', quote := '"', escape := '"', header := true,
+    columns := {class_idx: 'VARCHAR', wnid: 'VARCHAR', label: 'VARCHAR', lemmas: 'VARCHAR'}) AS c
     ON c.wnid = n.wnid
 GROUP BY ALL
 ORDER BY n.wnid;
