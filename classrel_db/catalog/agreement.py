@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classrel_db.catalog.arguments import require_count, require_one_of
+from classrel_db.catalog.arguments import MOST_DRAWS, require_count, require_one_of
 from classrel_db.catalog.opened import Opened
 from classrel_db.errors import ArgumentError, LockedDatabaseError
 from classrel_db.records import DEFAULT_PERMUTATIONS, NORMALIZATIONS
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from classrel_db.records import Normalization, Progress, StoredComparison, StoredModel
 
 
-_MOST_DRAWS = 100_000  # permutations or resamples: all of them are in memory at once
 _PATIENCE = 20  # half seconds that finished comparisons wait for a file that another process holds
 
 
@@ -147,7 +146,7 @@ class Agreement(Opened):
         """
         from classrel_db.catalog.grouping import grouped
 
-        require_count("permutations", permutations, 1, _MOST_DRAWS)
+        require_count("permutations", permutations, 1, MOST_DRAWS)
         chosen = self._known_now().lookup.models(models)
         groups = self._groups(by, chosen)
         members = [model for model in chosen if model.model_id in groups]
@@ -328,8 +327,8 @@ class Agreement(Opened):
         if k is not None:
             require_count("k", k, 1, None)
         if permutations is not None:
-            require_count("permutations", permutations, 0, _MOST_DRAWS)
-        require_count("resamples", resamples, 0, _MOST_DRAWS)
+            require_count("permutations", permutations, 0, MOST_DRAWS)
+        require_count("resamples", resamples, 0, MOST_DRAWS)
         require_count("seed", seed, 0, 2**63 - 1)
         if normalize is not None:
             require_one_of("normalize", normalize, NORMALIZATIONS)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from classrel_db.records import StoredModel
 
 DEFAULT_K = 25
+MOST_DRAWS = 100_000  # permutations or resamples: all of them are in memory at once
 
 
 def require_one_of(option: str, value: str, accepted: Sequence[str]) -> None:

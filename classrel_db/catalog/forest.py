@@ -78,7 +78,7 @@ class Forest:
             f"the tree of {model.n_classes:,} classes by {self.distance} distance",
             "take a head of fewer classes, another distance, or a larger machine",
         )
-        leaves = self._by_concept(model)
+        leaves = self.by_concept(model)
         rows = self.heads.rows(model)[leaves]
         condensed = distances(rows, self.distance)
         Z = link(condensed, self.method)
@@ -96,7 +96,7 @@ class Forest:
         self.fresh.append(made)
         return made
 
-    def _by_concept(self, model: StoredModel) -> NDArray[np.int64]:
+    def by_concept(self, model: StoredModel) -> NDArray[np.int64]:
         """The classes by concept (C,): where distances are equal, no tree depends on how a head has them."""
         concepts = comparisons.concepts(self.reader(), model.model_id)
         return np.asarray(sorted(range(len(concepts)), key=concepts.__getitem__), dtype=np.int64)
@@ -117,7 +117,7 @@ class Forest:
         known = self.known_support(model).get("dimensions")
         if known is not None and known.seed == seed and (known.n == resamples).all():
             return known
-        leaves = self._by_concept(model)
+        leaves = self.by_concept(model)
         shares = dimension_support(
             self.heads.rows(model)[leaves],
             tree.restricted(leaves)[0],  # all of them: the merges keep their numbers

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classrel_db.catalog.arguments import (
+    MOST_DRAWS,
     require_count,
     require_measures,
     require_name,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from classrel_db.catalog.placing import PlacedModel
     from classrel_db.records import Linkage, Progress, Taxonomy, TaxonomyKind, TreeDistance
 
-_MOST_DRAWS = 100_000
 _BUILT_IN = "wordnet"
 _NEAR = 10  # neighbours whose purity is looked at
 
@@ -124,8 +124,8 @@ class Taxonomies(Trees):
         from classrel_db.maths.taxonomic import TAXONOMY_MEASURES
         from classrel_db.storage import arrays
 
-        require_count("permutations", permutations, 0, _MOST_DRAWS)
-        require_count("resamples", resamples, 0, _MOST_DRAWS)
+        require_count("permutations", permutations, 0, MOST_DRAWS)
+        require_count("resamples", resamples, 0, MOST_DRAWS)
         require_count("seed", seed, 0, 2**63 - 1)
         names = require_measures(measures, list(TAXONOMY_MEASURES), "measure against a taxonomy")
         with self._forest(method, distance, progress) as forest:
@@ -182,7 +182,7 @@ class Taxonomies(Trees):
         from classrel_db.catalog import placing
         from classrel_db.storage import arrays
 
-        require_count("permutations", permutations, 0, _MOST_DRAWS)
+        require_count("permutations", permutations, 0, MOST_DRAWS)
         require_count("seed", seed, 0, 2**63 - 1)
         with self._forest("ward", "chord", None) as forest:
             placed = self._placed(model, taxonomy, forest)

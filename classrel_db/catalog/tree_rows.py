@@ -233,8 +233,7 @@ def cluster_rows(
     clusters = cut.clusters
     of_class = silhouettes(_square(forest, model), clusters)
     # by concept: of classes that are as central the medoid is the first of them, however a head has them
-    concepts = [each.concept for each in named.classes]
-    leaves = np.asarray(sorted(range(len(concepts)), key=concepts.__getitem__), dtype=np.int64)
+    leaves = forest.by_concept(model)
     what = described(Geometry(forest.heads.rows(model)[leaves]).cosine, clusters[leaves])
     medoids = leaves[what.medoid]
     fit = named.fit(grown.tree)

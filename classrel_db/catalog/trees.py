@@ -7,7 +7,12 @@ from contextlib import contextmanager
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from classrel_db.catalog.arguments import require_count, require_measures, require_one_of
+from classrel_db.catalog.arguments import (
+    MOST_DRAWS,
+    require_count,
+    require_measures,
+    require_one_of,
+)
 from classrel_db.catalog.opened import Opened
 from classrel_db.errors import ArgumentError, ClassrelWarning, DatabaseError
 from classrel_db.records import (
@@ -30,7 +35,6 @@ if TYPE_CHECKING:
     from classrel_db.catalog.forest import Forest
     from classrel_db.records import Linkage, Progress, StoredModel, TreeDistance
 
-_MOST_DRAWS = 100_000
 _CUTS = (
     2,
     5,
@@ -96,7 +100,7 @@ class Trees(Opened):
 
         with self._forest(method, distance, progress) as forest:
             chosen = self._known_now().lookup.models(model)[0]
-            require_count("resamples", resamples, 1, _MOST_DRAWS)
+            require_count("resamples", resamples, 1, MOST_DRAWS)
             require_count("seed", seed, 0, 2**63 - 1)
             if k is not None:
                 require_count("k", k, 1, chosen.n_classes, f"classes of {chosen.name}")
@@ -238,7 +242,7 @@ class Trees(Opened):
 
         with self._forest(method, distance, progress) as forest:
             chosen = self._distinct(models)
-            require_count("permutations", permutations, 0, _MOST_DRAWS)
+            require_count("permutations", permutations, 0, MOST_DRAWS)
             require_count("seed", seed, 0, 2**63 - 1)
             names = require_measures(measures, list(TREE_MEASURES), "measure of trees")
             alignment = Alignment(self._database.reader(), ancestors=ancestors)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.text import Text
 
-from classrel_db.render.tables import bar, console_for, least_width, new_table, print_table
+from classrel_db.render.tables import bar, console_for, dicts, least_width, new_table, print_table
 from classrel_db.render.text import printable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def pair_tables(rows: DuckDBPyRelation, file: TextIO) -> None:
     from classrel_db.maths.measures import MEASURES
 
     console = console_for(file)
-    listed = _dicts(rows)
+    listed = dicts(rows)
     several = len({(row["model_a"], row["model_b"]) for row in listed}) > 1
     for a, b in dict.fromkeys((row["model_a"], row["model_b"]) for row in listed):
         some = [row for row in listed if (row["model_a"], row["model_b"]) == (a, b)]
@@ -80,7 +80,7 @@ def matrices(rows: DuckDBPyRelation, file: TextIO) -> None:
     from classrel_db.maths.measures import MEASURES
 
     console = console_for(file)
-    listed = _dicts(rows)
+    listed = dicts(rows)
     for measure in dict.fromkeys(row["measure"] for row in listed):
         some = [row for row in listed if row["measure"] == measure]
         sign = -1 if MEASURES[measure].at_self == 0 else 1  # of distances, the small ones are alike
@@ -145,7 +145,7 @@ def _sorted_models(values: dict[tuple[str, str], float | None], sign: int) -> li
 def disagreement(rows: DuckDBPyRelation, file: TextIO) -> None:
     """The answer of ``disagree``."""
     console = console_for(file)
-    listed = _dicts(rows)
+    listed = dicts(rows)
     table = new_table()
     table.add_column("rank", justify="right", no_wrap=True)
     table.add_column("class", overflow="fold", min_width=8)
@@ -175,7 +175,7 @@ def disagreement(rows: DuckDBPyRelation, file: TextIO) -> None:
 def counterparts(rows: DuckDBPyRelation, file: TextIO) -> None:
     """The answer of ``counterpart``."""
     console = console_for(file)
-    listed = _dicts(rows)
+    listed = dicts(rows)
     first = listed[0]
     longest = max(row["similarity"] for row in listed)
 
@@ -278,7 +278,3 @@ def _four(value: float | None) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # no -0.0000
-
-
-def _dicts(rows: DuckDBPyRelation) -> list[dict[str, Any]]:
-    return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]

@@ -319,6 +319,11 @@ def _spread(low: float, mean: float, high: float, longest: float, file: TextIO) 
     return Text("".join(drawn), style="cyan")
 
 
+def dicts(rows: DuckDBPyRelation) -> list[dict[str, Any]]:
+    """All rows, each by the names of its columns."""
+    return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
+
+
 def new_table(*, header: bool = True) -> Table:
     """An empty table in the style of all."""
     return Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, show_header=header)

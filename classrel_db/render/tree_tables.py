@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from rich.text import Text
 
 from classrel_db.render.comparisons import probability
-from classrel_db.render.tables import bar, console_for, new_table, print_table
+from classrel_db.render.tables import bar, console_for, dicts, new_table, print_table
 from classrel_db.render.text import printable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _NARROW = 100  # characters: below, a table of clusters has fewer columns
 def clusters(rows: DuckDBPyRelation, file: TextIO) -> None:
     """The answer of ``cluster``: a line a cluster, in leaf order."""
     console = console_for(file)
-    listed = _dicts(rows)
+    listed = dicts(rows)
     wide = console.width >= _NARROW
     table = new_table()
     table.add_column("", justify="right", no_wrap=True)
@@ -78,7 +78,7 @@ def comparisons(rows: DuckDBPyRelation, file: TextIO) -> None:
     from classrel_db.maths.trees.compare import TREE_MEASURES
 
     console = console_for(file)
-    listed = _dicts(rows)
+    listed = dicts(rows)
     for a, b in dict.fromkeys((row["model_a"], row["model_b"]) for row in listed):
         some = [row for row in listed if (row["model_a"], row["model_b"]) == (a, b)]
         table = _judged(
@@ -107,7 +107,7 @@ def taxonomy(rows: DuckDBPyRelation, file: TextIO) -> None:
     from classrel_db.maths.taxonomic import TAXONOMY_MEASURES
 
     console = console_for(file)
-    listed = _dicts(rows)
+    listed = dicts(rows)
     for model in dict.fromkeys(row["model"] for row in listed):
         some = [row for row in listed if row["model"] == model]
         table = _judged(
@@ -155,7 +155,7 @@ def clades(rows: DuckDBPyRelation, file: TextIO) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     if console.width >= _NARROW:
         table.add_column("best clade lacks, and has too many", overflow="fold", ratio=1)
-    listed = _dicts(rows)
+    listed = dicts(rows)
     for row in listed:
         cells = [
             printable(row["label"]),
@@ -185,7 +185,7 @@ def _few(sign: str, labels: Sequence[str]) -> str:
 def purity(rows: DuckDBPyRelation, file: TextIO) -> None:
     """The answer of ``taxonomy compare --purity``: a line a rank, the lowest first."""
     console = console_for(file)
-    listed = _dicts(rows)
+    listed = dicts(rows)
     table = new_table()
     table.add_column("rank", no_wrap=True)
     ranked = any(row["groups"] is not None for row in listed)
@@ -224,7 +224,7 @@ def purity(rows: DuckDBPyRelation, file: TextIO) -> None:
 def surprises(rows: DuckDBPyRelation, file: TextIO) -> None:
     """The answer of ``taxonomy surprises``: what is closer in the model, then what is farther apart."""
     console = console_for(file)
-    listed = _dicts(rows)
+    listed = dicts(rows)
     what = {
         "closer": "far apart in {taxonomy}, alike in {model}",
         "farther": "near in {taxonomy}, unlike in {model}",
@@ -254,7 +254,3 @@ def surprises(rows: DuckDBPyRelation, file: TextIO) -> None:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _dicts(rows: DuckDBPyRelation) -> list[dict[str, Any]]:
-    return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
