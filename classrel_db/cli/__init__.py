@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def _failed(message: str) -> int:
-    from classrel_db.render.text import printable_lines
+    from classrel_db.text import printable_lines
 
     click.echo(f"error: {printable_lines(message)}", err=True)
     return 1

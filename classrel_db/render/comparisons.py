@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from rich.text import Text
 
 from classrel_db.render.tables import bar, console_for, dicts, least_width, new_table, print_table
-from classrel_db.render.text import printable
+from classrel_db.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

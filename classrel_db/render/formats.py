@@ -10,18 +10,17 @@ import csv
 import io
 import json
 import math
-import os
 import re
 import shutil
 import struct
 import sys
 import tempfile
-from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from classrel_db.errors import ArgumentError
+from classrel_db.outputs import replacing, require_other
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
@@ -91,8 +90,8 @@ def emit(
     """
     if output is not None and str(output) in {"-", "/dev/stdout"}:
         output = None
-    if output is not None and spared is not None and _same_file(output, spared):
-        raise ArgumentError(f"{output} is the database itself; write to another file")
+    if output is not None and spared is not None:
+        require_other(output, spared)
     if format in BINARY:
         _emit_binary(rows, format, output)
         return
@@ -106,13 +105,13 @@ def emit(
                 sys.stdout.reconfigure(encoding="utf-8")
         write(rows, sys.stdout)
         return
-    with _replacing(output) as target, target.open("w", encoding="utf-8", newline="") as file:
+    with replacing(output) as target, target.open("w", encoding="utf-8", newline="") as file:
         write(rows, file)
 
 
 def _emit_binary(rows: DuckDBPyRelation, format: str, output: Path | None) -> None:
     if output is not None:
-        with _replacing(output) as temporary:
+        with replacing(output) as temporary:
             _write_binary(rows, format, temporary)
         return
     if sys.stdout.isatty():
@@ -311,55 +310,3 @@ _WRITERS: dict[str, Callable[[DuckDBPyRelation, TextIO], None]] = {
     "jsonl": write_jsonl,
     "markdown": write_markdown,
 }
-
-
-@contextmanager
-def _replacing(output: Path) -> Iterator[Path]:
-    """A file beside ``output`` that takes its place when the body has succeeded.
-
-    A device or a pipe is written to as it is.
-    """
-    if output.is_dir():
-        raise ArgumentError(f"can't write {output}: it is a folder")
-    if output.is_relative_to("/dev") or (output.exists() and not output.is_file()):
-        with _explained(output):
-            yield output
-        return
-    target = Path(os.path.realpath(output))  # a link stays, what it leads to is replaced
-    with _explained(output):
-        handle, name = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.name}.", suffix=".partial"
-        )
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            yield temporary
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _explained(output: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ArgumentError(f"can't write {output}: {error.strerror or error}") from error
-    except Exception as error:
-        # DuckDB's writer of Parquet has an error of its own for a full disk
-        if type(error).__name__ != "IOException":
-            raise
-        raise ArgumentError(f"can't write {output}: {error}") from error
-
-
-def _same_file(output: Path, database: Path) -> bool:
-    files = (database, Path(f"{database}.wal"))
-    return output.exists() and any(file.exists() and output.samefile(file) for file in files)
-
-
-def _umask() -> int:
-    # the only way to read it is to set it
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from classrel_db.render.text import megabytes, printable
+from classrel_db.text import megabytes, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

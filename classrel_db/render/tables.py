@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from classrel_db.render.formats import values
-from classrel_db.render.text import printable
+from classrel_db.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

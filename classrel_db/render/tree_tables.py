@@ -8,7 +8,7 @@ from rich.text import Text
 
 from classrel_db.render.comparisons import probability
 from classrel_db.render.tables import bar, console_for, dicts, new_table, print_table
-from classrel_db.render.text import printable
+from classrel_db.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,8 +11,8 @@ from rich.style import Style
 from rich.text import Text
 
 from classrel_db.render.tables import console_for
-from classrel_db.render.text import printable
 from classrel_db.render.tree_files import per_cent, read_trees, tip_names
+from classrel_db.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -27,7 +27,6 @@ from rich.cells import cell_len
 
 from classrel_db.errors import ClassrelError
 from classrel_db.records import INTERRUPTED
-from classrel_db.render.text import printable, printable_lines
 from classrel_db.shell.completion import Names, complete, warm
 from classrel_db.shell.session import (
     Result,
@@ -40,6 +39,7 @@ from classrel_db.shell.session import (
 )
 from classrel_db.shell.text import is_complete
 from classrel_db.storage.interrupt import interruptible, is_interruption
+from classrel_db.text import printable, printable_lines
 from classrel_db.version import __version__
 
 if TYPE_CHECKING:

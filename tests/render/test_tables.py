@@ -16,7 +16,7 @@ from oracle import run_classrel
 
 import classrel_db
 from classrel_db.render import tables
-from classrel_db.render.text import printable
+from classrel_db.text import printable
 
 LABELS = ["[bold]x[/bold]", "🦀 crab", "سرطان", "x" * 1000, ":smile: plain", "螃" * 60, "ok", "é"]
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
