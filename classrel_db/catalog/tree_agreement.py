@@ -21,8 +21,9 @@ from classrel_db.catalog.tree_rows import (
 from classrel_db.errors import ArgumentError
 from classrel_db.maths.ancestry import best_taxa
 from classrel_db.maths.geometry import LEAST_CLASSES
-from classrel_db.maths.trees.compare import compare_trees
+from classrel_db.maths.trees.compare import compare_trees, untangled
 from classrel_db.maths.trees.support import majority_rule
+from classrel_db.maths.trees.tree import clade_hashes, leaf_hashes
 from classrel_db.records import Step
 from classrel_db.spelling import quoted
 
@@ -181,3 +182,72 @@ def consensus_rows(
         forest.method,
         forest.distance,
     )
+
+
+def tangled_rows(
+    connection: DuckDBPyConnection,
+    forest: Forest,
+    aligned: Alignment,
+    a: StoredModel,
+    b: StoredModel,
+    taxonomy: str,
+    focal: int | None,
+    k: int | None,
+) -> Columns:
+    """The trees of two models on the classes that both have, untangled, as columns; with ``focal``, a class
+    of ``a``, on those of a clade around it."""
+    shared = aligned.shared(a, b)
+    require_shared(a, b, shared)
+    own, theirs = shared.a, shared.b
+    first, second = (forest.grown(model).tree for model in (a, b))
+    if focal is not None:
+        if focal not in own:
+            label = Named(connection, a, taxonomy).classes[focal].label
+            raise ArgumentError(f"{b.name} has no class {quoted(label)}; both models must have it")
+        kept = first.restricted(own)[0]
+        most = DEFAULT_K if k is None else k
+        nodes = around(kept, own.tolist().index(focal), most)
+        inside = np.sort(nodes[nodes < kept.n])
+        own, theirs = own[inside], theirs[inside]
+    one, other = first.restricted(own)[0], second.restricted(theirs)[0]
+    orders = untangled(one, other)
+    sides = [one.ordered(orders[0]), other.ordered(orders[1])]
+    hashes = leaf_hashes(len(own))
+    found = [clade_hashes(tree, hashes) for tree in sides]
+    parts = []
+    for i, (model, leaves) in enumerate(((a, own), (b, theirs))):
+        tree = sides[i]
+        named = Named(connection, model, taxonomy)
+        taxon = np.asarray([named.placed.of_class.get(int(c), -1) for c in leaves], dtype=np.int64)
+        fit = best_taxa(ancestry_of(named.placed, taxon), tree)
+        named.classes = [named.classes[c] for c in leaves]
+        spans = tree.spans
+        nodes = np.lexsort((-np.arange(len(spans)), -spans[:, 1], spans[:, 0]))
+        agreed = dict(zip(tree.clades.tolist(), np.isin(found[i], found[1 - i]), strict=True))
+        children = [
+            sorted(tree.children[v], key=lambda child: int(spans[child, 0])) or [None, None]
+            for v in nodes.tolist()
+        ]
+        parts.append(
+            node_columns(
+                [model.name] * len(nodes),
+                {
+                    "node": nodes.tolist(),
+                    "parent": [p if p >= 0 else None for p in tree.parent[nodes].tolist()],
+                    "left_node": [side[0] for side in children],
+                    "right_node": [side[1] for side in children],
+                    "height": tree.height[nodes].tolist(),
+                    "size": tree.sizes[nodes].tolist(),
+                    "place": spans[nodes, 0].tolist(),
+                    **names_of(nodes, fit, named, tree.n),
+                    "support": [None] * len(nodes),
+                    "models": [float(agreed[v]) if v in agreed else None for v in nodes.tolist()],
+                    "nearly": [None] * len(nodes),
+                },
+                forest.method,
+                forest.distance,
+            )
+        )
+    return {
+        name: (kind, [*column, *parts[1][name][1]]) for name, (kind, column) in parts[0].items()
+    }

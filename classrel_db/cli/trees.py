@@ -42,7 +42,7 @@ _distance = click.option(
     help="chord: sqrt(2-2cos). condensed: (1-cos)/2 less its minimum. profile: of rows of the matrix of "
     "(1-cos)/2, as in the published code. euclidean: of the normalised rows.",
 )
-_names = click.option(
+names_option = click.option(
     "--taxonomy",
     default="wordnet",
     show_default=True,
@@ -118,7 +118,7 @@ def tree() -> None:
 )
 @seed_option
 @clustered
-@_names
+@names_option
 @_tips
 @reading_tree
 def show_tree(
@@ -278,7 +278,7 @@ def compare_trees(
 @click.option("-k", type=int, help="Classes of that clade at most.  [default: 25]")
 @click.option("--all", "whole", is_flag=True, help="Draw every class.")
 @clustered
-@_names
+@names_option
 @_tips
 @reading_tree
 def consensus_tree(
@@ -339,7 +339,7 @@ def consensus_tree(
 @click.option("-k", type=int, help="How many clusters.  [default: the best silhouette]")
 @click.option("--height", type=float, help="Cut at this height of the tree.")
 @clustered
-@_names
+@names_option
 @reading
 def cluster(
     model: str,

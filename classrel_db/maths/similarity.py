@@ -56,6 +56,31 @@ def euclidean(cosine: ArrayLike, norm_a: ArrayLike, norm_b: ArrayLike) -> NDArra
     return np.sqrt(np.maximum(squared, 0.0))
 
 
+def block_matrix(
+    rows: NDArray[np.floating], starts: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The mean cosine and the root mean square Euclidean distance of the pairs between blocks of rows.
+
+    ``rows`` C×D; block i has the rows from ``starts[i]`` up to ``starts[i + 1]``, one or more. Returns two
+    m×m; on the diagonal stands what holds of the different rows of a block, NaN where there is but one. A
+    mean of products is the product of the means, so that no matrix of all pairs is needed.
+    """
+    wide = np.asarray(rows, dtype=np.float64)
+    sizes = np.diff(starts).astype(np.float64)
+    products = []
+    for each in (unit(wide), wide):
+        sums = np.add.reduceat(each, starts[:-1], axis=0)
+        squares = np.add.reduceat(np.einsum("ij,ij->i", each, each), starts[:-1])
+        mean = (sums / sizes[:, None]) @ (sums / sizes[:, None]).T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            own = (np.diag(mean) * sizes**2 - squares) / (sizes * (sizes - 1))
+        np.fill_diagonal(mean, np.where(sizes > 1, own, np.nan))
+        products.append((mean, squares / sizes))
+    (cosine, _), (inner, square) = products
+    distance = np.sqrt(np.maximum(square[:, None] + square[None, :] - 2 * inner, 0.0))
+    return as_cosine(cosine), distance.astype(np.float32)
+
+
 def exact_neighbors(
     U: NDArray[np.float64],
     queries: NDArray[np.float64],
