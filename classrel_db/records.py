@@ -39,6 +39,15 @@ TAXONOMY_KINDS: tuple[TaxonomyKind, ...] = ("lineage", "edges", "newick")
 TreeFormat = Literal["newick", "nexus", "graphml", "node-link"]
 TREE_FORMATS: tuple[TreeFormat, ...] = ("newick", "nexus", "graphml", "node-link")
 
+Order = Literal["class", "leaf"]
+ORDERS: tuple[Order, ...] = ("class", "leaf")
+
+Projection = Literal["mds", "umap"]
+PROJECTIONS: tuple[Projection, ...] = ("mds", "umap")
+
+ExportFormat = Literal["embedding-atlas", "projector", "parquet", "npz", "csv"]
+EXPORT_FORMATS: tuple[ExportFormat, ...] = ("embedding-atlas", "projector", "parquet", "npz", "csv")
+
 INTERRUPTED = 130  # the exit code of what Ctrl-C ended
 
 DEFAULT_PERMUTATIONS = 999  # the least p is then 0.001
@@ -240,6 +249,24 @@ class CladeSupport:
 
 
 @dataclass(frozen=True, slots=True)
+class SimilarityMatrix:
+    """The cosines and Euclidean distances (m×m) of a model's classes, or of m blocks of them, in an order.
+
+    ``labels`` and ``concepts`` (C) are the classes in that order, ``starts`` (m+1,) the place at which
+    each block starts, and C. The diagonal is NaN where a block is one class.
+    """
+
+    model: str
+    order: Order
+    normalization: Normalization
+    cosine: NDArray[np.float32]
+    euclidean: NDArray[np.float32]
+    starts: NDArray[np.int64]
+    labels: tuple[str, ...]
+    concepts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Taxonomy:
     """Named taxa, and which stands under which: a directed acyclic graph with one root.
 
@@ -330,3 +357,17 @@ class Answer:
     format: Format | TreeFormat | None = None
     output: Path | None = None
     most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export wrote: ``rows`` classes of ``models`` to a file or folder.
+
+    ``notes`` are what to know of it, one line each: how to open it comes last.
+    """
+
+    path: Path
+    to: ExportFormat
+    models: tuple[str, ...]
+    rows: int
+    notes: tuple[str, ...]

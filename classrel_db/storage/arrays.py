@@ -182,17 +182,18 @@ def listing(columns: Mapping[str, Sequence[str]]) -> DuckDBPyRelation:
     return duckdb.connect().from_arrow(pa.Table.from_arrays(arrays, names=list(columns)))
 
 
-def table(columns: Mapping[str, tuple[str, Sequence[Any]]]) -> DuckDBPyRelation:
+def table(columns: Mapping[str, tuple[str, Sequence[Any] | NDArray[Any]]]) -> DuckDBPyRelation:
     """Rows from columns, each with DuckDB's type and its values, None for NULL; they need no database."""
     import duckdb
     import pyarrow as pa
 
-    made: dict[str, Callable[[Sequence[Any]], Any]] = {
+    made: dict[str, Callable[[Any], Any]] = {
         "VARCHAR": texts,
         "VARCHAR[]": text_lists,
         "BOOLEAN": lambda values: numbers(values, "bool"),
         "INTEGER": lambda values: numbers(values, "int32"),
         "BIGINT": lambda values: numbers(values, "int64"),
+        "FLOAT": lambda values: numbers(values, "float32"),
         "DOUBLE": lambda values: numbers(values, "float64"),
     }
     arrays = [made[kind](values) for kind, values in columns.values()]

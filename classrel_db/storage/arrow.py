@@ -6,7 +6,7 @@ of a second that an ingest would pay for nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,10 +26,12 @@ def column(values: NDArray[np.generic]) -> pa.Array:
     return pa.Array.from_buffers(kind, len(contiguous), [None, pa.py_buffer(contiguous)])
 
 
-def numbers(values: Sequence[float | bool | None], kind: str) -> pa.Array:
-    """Numbers of one numpy type from Python's own, or ``bool``; None is NULL."""
+def numbers(values: Sequence[float | bool | None] | NDArray[Any], kind: str) -> pa.Array:
+    """Numbers of one numpy type from Python's own, or ``bool``; None is NULL. An array has none."""
     import pyarrow as pa
 
+    if isinstance(values, np.ndarray):
+        return column(values.astype(kind))
     known = np.asarray([value is not None for value in values], dtype=bool)
     filled = np.asarray([0 if value is None else value for value in values], dtype=kind)
     if kind == "bool":
@@ -58,6 +60,15 @@ def text_lists(values: Sequence[Sequence[str]]) -> pa.Array:
     return pa.Array.from_buffers(
         pa.list_(pa.string()), len(values), [None, _offsets(values)], children=[members]
     )
+
+
+def row_lists(matrix: NDArray[np.generic]) -> pa.Array:
+    """The rows of a matrix as lists."""
+    import pyarrow as pa
+
+    n, dim = matrix.shape
+    offsets = np.arange(0, n * dim + 1, dim, dtype=np.int32)
+    return pa.ListArray.from_arrays(column(offsets), column(matrix.reshape(-1)))
 
 
 def _offsets(parts: Sequence[Sized]) -> pa.Buffer:
