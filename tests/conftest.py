@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import os
+import pickle
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from databases import copy_database, kept_open
 from hypothesis import settings
 from oracle import REAL, RawHead, load_real
 from safetensors.numpy import save_file
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 
 settings.register_profile("classrel", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("classrel")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread in each of several processes: they share the cores, and threads that wait burn them."""
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes are not started yet
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -71,20 +79,18 @@ def heads() -> dict[str, RawHead]:
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The three real heads in one file; read it only, or take ``database_copy``."""
     path = tmp_path_factory.mktemp("real") / "classrel.duckdb"
     with classrel_db.open(path) as catalog:
         catalog.ingest(*REAL)
-    return path
+    with kept_open(path):
+        yield path
 
 
 @pytest.fixture
 def database_copy(database: Path, tmp_path: Path) -> Path:
-    copy = tmp_path / database.name
-    shutil.copyfile(database, copy)
-    shutil.copytree(database.with_suffix(".faiss"), copy.with_suffix(".faiss"))
-    return copy
+    return copy_database(database, tmp_path / database.name)
 
 
 @pytest.fixture
@@ -92,6 +98,15 @@ def catalog(database: Path) -> Iterator[Catalog]:
     """The real heads, opened for reading."""
     with classrel_db.open(database) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def large_head(heads: dict[str, RawHead], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real head in a file of its own, which a process reads without loading torch."""
+    head = heads["efficientnet_lite0"]
+    path = tmp_path_factory.mktemp("large") / f"{head.name}.safetensors"
+    save_file({"fc.weight": head.weight, "fc.bias": head.bias}, path)
+    return path
 
 
 @pytest.fixture
@@ -128,17 +143,35 @@ def make_head(tmp_path: Path) -> Callable[..., SmallHead]:
     return make
 
 
+@pytest.fixture(scope="session")
+def small_databases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[bytes, Path]]:
+    """A folder for databases of small heads, and those in it by what was asked for."""
+    return tmp_path_factory.mktemp("small"), {}
+
+
 @pytest.fixture
-def stored(tmp_path: Path, make_head: Callable[..., SmallHead]) -> Callable[..., Path]:
-    """Ingest small heads, made as ``make_head`` is told, into one new database; gives its path."""
+def stored(
+    tmp_path: Path,
+    make_head: Callable[..., SmallHead],
+    small_databases: tuple[Path, dict[bytes, Path]],
+) -> Callable[..., Path]:
+    """Small heads, made as ``make_head`` is told, in one new database; gives its path.
+
+    What was asked for before is a copy of what was ingested then.
+    """
 
     def store(*, normalize: str = "standardize", pairs: str = "auto", **given: object) -> Path:
+        folder, known = small_databases
         head = make_head(**given)
         path = tmp_path / "small.duckdb"
-        with classrel_db.open(path) as catalog:
-            catalog.ingest(
-                str(head.path), labels=head.labels_path, normalize=normalize, pairs=pairs
-            )
+        asked = pickle.dumps((normalize, pairs, sorted(given.items())))
+        if asked not in known:
+            with classrel_db.open(folder / f"{len(known)}.duckdb") as catalog:
+                catalog.ingest(
+                    str(head.path), labels=head.labels_path, normalize=normalize, pairs=pairs
+                )
+                known[asked] = catalog.path
+        copy_database(known[asked], path)
         return path
 
     return store

@@ -12,6 +12,7 @@ import duckdb
 import numpy as np
 import pexpect
 import pytest
+from agreeing import add, made
 from oracle import assert_refused, json_of, run_python
 
 import classrel_db
@@ -32,11 +33,22 @@ QUESTIONS = {
 }
 
 
-@pytest.fixture(params=QUESTIONS)
-def question(request, database, catalog):
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """A database of few classes, all of which `check` reads."""
+    folder = tmp_path_factory.mktemp("few")
+    with classrel_db.open(folder / "few.duckdb") as catalog:
+        add(catalog, folder, made("few", [f"c{i}" for i in range(9)]))
+    return folder / "few.duckdb"
+
+
+@pytest.fixture(scope="module", params=QUESTIONS)
+def question(request, database, few):
     command, ask = QUESTIONS[request.param]
-    rows = ask(catalog)
-    return [*command.split(), "--db", database], rows.columns, rows.fetchall()
+    path = few if request.param == "check" else database
+    with classrel_db.open(path) as catalog:
+        rows = ask(catalog)
+        return [*command.split(), "--db", path], rows.columns, rows.fetchall()
 
 
 def as_text(value):
@@ -252,10 +264,11 @@ def test_a_pattern_without_a_class_says_so_and_is_no_error(stored, classrel):
     assert "'zzz'" in answer.stderr
 
 
-def test_a_terminal_sees_bars_with_rates_while_an_ingest_runs(tmp_path):
+def test_a_terminal_sees_bars_with_rates_while_an_ingest_runs(tmp_path, large_head):
     child = pexpect.spawn(
         sys.executable,
-        ["-m", "classrel_db", "ingest", "efficientnet_lite0", "--db", str(tmp_path / "x.duckdb")],
+        ["-m", "classrel_db", "ingest", str(large_head), "--labels", "imagenet1k",
+         "--db", str(tmp_path / "x.duckdb")],
         dimensions=(40, 100), env={**os.environ, "TERM": "xterm-256color"},
         encoding="utf-8", timeout=60,
     )  # fmt: skip

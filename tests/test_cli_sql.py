@@ -20,6 +20,7 @@ import pyarrow.feather
 import pyarrow.ipc
 import pyarrow.parquet
 import pytest
+from databases import kept_open
 from oracle import REAL, assert_refused, json_of, run_python
 
 import classrel_db
@@ -36,7 +37,8 @@ def odd(tmp_path_factory):
     np.savez(folder / "odd.npz", weight=weight, labels=ODD)
     with classrel_db.open(folder / "odd.duckdb") as catalog:
         catalog.ingest(folder / "odd.npz")
-    return folder / "odd.duckdb"
+    with kept_open(folder / "odd.duckdb"):
+        yield folder / "odd.duckdb"
 
 
 @pytest.fixture

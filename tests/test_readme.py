@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import re
 import shlex
 import subprocess
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from commands import run_here
 
 import classrel_db
 import classrel_db.cli
@@ -38,16 +39,14 @@ def examples() -> list[tuple[str, list[str]]]:
 def folder(tmp_path_factory):
     """A folder in which every console example has been run; what each printed."""
     place = tmp_path_factory.mktemp("readme")
-    scripts = str(Path(sys.executable).parent)
-    environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
-    environment.pop("CLASSREL_DB", None)
     printed = {}
-    for command, _ in examples():
-        done = subprocess.run(
-            shlex.split(command), cwd=place, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
-        printed[command] = done.stdout + done.stderr
+    with contextlib.chdir(place):
+        for command, _ in examples():
+            program, *arguments = shlex.split(command)
+            assert program == "classrel"
+            done = run_here(*arguments)
+            assert done.returncode == 0, f"{command}\n{done.stderr}"
+            printed[command] = done.stdout + done.stderr
     return place, printed
 
 

@@ -57,10 +57,21 @@ def bare(wheel, tmp_path_factory) -> Path:
     wanted = [str(r) for r in declared if r.marker is None and r.name not in LEFT_OUT]
     assert len(wanted) >= 7
     folder = tmp_path_factory.mktemp("bare")
-    venv.create(folder / "venv", with_pip=True)
+    venv.create(folder / "venv")
     python = folder / "venv" / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", *wanted, cwd=folder)
-    run(python, "-m", "pip", "install", "--quiet", "--no-deps", wheel, cwd=folder)
+    # our pip, not one of its own; and what is imported is compiled then
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--quiet",
+        "--no-compile",
+    ]
+    run(*install, *wanted, cwd=folder)
+    run(*install, "--no-deps", wheel, cwd=folder)
     return python.parent
 
 

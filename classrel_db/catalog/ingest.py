@@ -107,6 +107,7 @@ def ingest_head(
             searched = classes
             step()
 
+        write.load_arrow()
         index = VectorIndex.build(unit_rows)
         return index, _neighbors(index, unit_rows, done)
 

@@ -48,6 +48,7 @@ class Database:
         self._lock = threading.RLock()
         self._opened: DuckDBPyConnection | None = None
         self._identity: tuple[int, int] | None = None
+        self._written: tuple[int, ...] | None = None
         self._times_opened = 0
         self._own_queries: tuple[str, ...] = ()
 
@@ -113,12 +114,17 @@ class Database:
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[DuckDBPyConnection]:
+        # as the last write left it, the file has this classrel's definitions still
+        is_current = self._written is not None and self._written == _state(path)
         connection = self._connect(path, read_only=False)
         try:
-            upgrade(connection, self.path)
+            if not is_current:
+                upgrade(connection, self.path)
+                is_current = True
             yield connection
         finally:
             connection.close()
+            self._written = _state(path) if is_current else None
 
     def close(self) -> None:
         """Release the file; the next question opens it again."""
@@ -160,6 +166,17 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What changes with whatever is written to ``path``; None where that can't be told."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    if Path(f"{path}.wal").exists():  # changes that the file itself does not have yet
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @contextmanager

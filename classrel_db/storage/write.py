@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 _PAIRS_PER_INSERT = 4_000_000  # 48 MB of Arrow; an insert's fixed cost is lost in it
 
 
+def load_arrow() -> None:
+    """Import what every insert needs, beside work that does not: it takes as long as the classes do."""
+    import pyarrow as pa  # noqa: F401
+
+
 def next_model_id(connection: DuckDBPyConnection) -> int:
     rows = connection.execute("SELECT nextval('model_ids')").fetchall()
     return int(rows[0][0])

@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench import bytes as bytes_read
-from tests.bench import cold, compare, ingest, large, pictures, queries, report, shell, trees, warm
+from tests.bench import (
+    cold,
+    compare,
+    ingest,
+    large,
+    pictures,
+    queries,
+    report,
+    report_page,
+    shell,
+    trees,
+    warm,
+)
 from tests.bench.measure import ChildError
 
 if TYPE_CHECKING:
@@ -29,6 +41,7 @@ QUESTIONS: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "shell": shell.figures,
     "compare": compare.figures,
     "trees": trees.figures,
+    "report": report_page.figures,
     "pictures": pictures.figures,
 }
 """By name, each a generator of figures that may fill the folder it is given."""

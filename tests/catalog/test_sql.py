@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from databases import kept_open
 from oracle import REAL, SIMILAR_COLUMNS, cosine_matrix, nearest, standardized
 
 import classrel_db
@@ -46,7 +47,8 @@ def odd(tmp_path_factory):
     np.savez(folder / "odd.npz", weight=weight, labels=PASTED)
     with classrel_db.open(folder / "odd.duckdb") as catalog:
         catalog.ingest(folder / "odd.npz", name="m' --")
-    return folder / "odd.duckdb"
+    with kept_open(folder / "odd.duckdb"):
+        yield folder / "odd.duckdb"
 
 
 @pytest.fixture

@@ -259,3 +259,70 @@ def test_nothing_is_near_a_direction_of_zeros_and_rows_of_zeros_come_last():
     everyone = np.arange(3)
     assert not maths.near_by_cosine(rows, np.zeros(2), everyone, 3).any()
     assert maths.near_by_cosine(rows, rows[2], everyone, 2).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("standardized", [True, False])
+@given(shape=shapes, k=st.integers(1, 6), block_bytes=st.sampled_from([1, 2_000, 16 << 20]))
+def test_all_classes_at_once_are_each_of_them(standardized, shape, k, block_bytes):
+    n_classes, dim, seed = shape
+    rows = random_rows(n_classes, dim, seed)
+    k = min(k, n_classes - 1)
+    W = np.asarray(rows, dtype=np.float64)
+    if standardized:
+        W = W - W.mean(axis=1, keepdims=True)
+    U = maths.unit(W)
+    near = [nearest(maths.cosines_to(U[[each]], U)[0], k, (each,)) for each in range(n_classes)]
+    neighbors = np.asarray(near, dtype=np.int64).reshape(n_classes, k)
+    found = maths.neighbor_support(
+        rows,
+        neighbors,
+        standardized=standardized,
+        resamples=RESAMPLES,
+        seed=7,
+        block_bytes=block_bytes,
+    )
+    for each in range(n_classes):
+        others = np.delete(np.arange(n_classes), each)
+        alone = maths.dimension_support(
+            rows,
+            rows[each],
+            neighbors[each],
+            k,
+            standardized=standardized,
+            allowed=others,
+            resamples=RESAMPLES,
+            seed=7,
+        )
+        np.testing.assert_array_equal(found[each], alone)
+
+
+def test_all_classes_at_once_where_resamples_leave_no_direction():
+    rows = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
+    neighbors = np.asarray([[j for j in range(9) if j != i][:3] for i in range(9)])
+    found = maths.neighbor_support(rows, neighbors, standardized=True, resamples=20, seed=1)
+    for each in range(9):
+        others = np.delete(np.arange(9), each)
+        alone = maths.dimension_support(
+            rows,
+            rows[each],
+            neighbors[each],
+            3,
+            standardized=True,
+            allowed=others,
+            resamples=20,
+            seed=1,
+        )
+        np.testing.assert_array_equal(found[each], alone)
+
+
+def test_all_classes_at_once_tells_its_progress_and_takes_no_neighbours():
+    rows = random_rows(8, 6, 3)
+    told = []
+    none = maths.neighbor_support(
+        rows, np.empty((8, 0), dtype=np.int64), standardized=True, progress=told.append
+    )
+    assert none.shape == (8, 0)
+    assert told == []
+    some = np.asarray([[(i + 1) % 8] for i in range(8)])
+    maths.neighbor_support(rows, some, standardized=True, resamples=4, progress=told.append)
+    assert told == [1, 2, 3, 4]

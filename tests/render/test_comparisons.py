@@ -9,11 +9,12 @@ import shutil
 import numpy as np
 import pytest
 from agreeing import add, made
+from commands import on_a_terminal
 
 import classrel_db
 from classrel_db.render import comparisons
 
-from .test_tables import ANSI, on_a_terminal, width
+from .test_tables import ANSI, width
 
 LABELS = [
     "[bold]x[/bold]",

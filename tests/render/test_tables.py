@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import sys
 import unicodedata
 
 import duckdb
-import pexpect
 import pytest
+from commands import on_a_terminal
 from oracle import run_classrel
 
 import classrel_db
@@ -33,23 +31,6 @@ def width(text):
 @pytest.fixture
 def path(stored):
     return stored(n_classes=len(LABELS), labels=LABELS)
-
-
-def on_a_terminal(*arguments, columns=80, env=None):
-    """What a terminal of 80 columns is sent, as lines without colours."""
-    inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    environment = {**inherited, "TERM": "xterm-256color", "COLUMNS": str(columns), **(env or {})}
-    child = pexpect.spawn(
-        sys.executable,
-        ["-m", "classrel_db", *map(str, arguments)],
-        dimensions=(40, columns),
-        env=environment,
-        encoding="utf-8",
-        timeout=60,
-    )
-    child.expect(pexpect.EOF)
-    child.close()
-    return child.before, child.exitstatus
 
 
 COMMANDS = [

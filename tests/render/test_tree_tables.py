@@ -8,11 +8,12 @@ import shutil
 import numpy as np
 import pytest
 from agreeing import add, dicts, made
+from commands import on_a_terminal
 
 import classrel_db
 from classrel_db.render import tree_tables
 
-from .test_tables import ANSI, on_a_terminal, width
+from .test_tables import ANSI, width
 
 C = [f"c{i:02d}" for i in range(20)]
 LABELS = [

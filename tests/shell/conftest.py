@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from databases import kept_open
 
 import classrel_db
 from classrel_db.cli import app
@@ -34,7 +35,7 @@ MODELS = ("alpha", "beta")
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A database of two small models; read it only."""
     folder = tmp_path_factory.mktemp("small")
     random = np.random.default_rng(0)
@@ -43,7 +44,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
             weight = random.normal(size=(len(LABELS), 6)).astype(np.float32)
             np.savez(folder / f"{name}.npz", weight=weight, labels=LABELS)
             catalog.ingest(folder / f"{name}.npz")
-    return folder / "small.duckdb"
+    with kept_open(folder / "small.duckdb"):
+        yield folder / "small.duckdb"
 
 
 @pytest.fixture

@@ -734,6 +734,10 @@ def test_own_queries_are_known(small, tmp_path):
         ("classes dog", {"beta"}),
         ("classes", {"beta"}),
         ("classes alpha dog", {"alpha"}),
+        ("plot histogram", {"beta"}),
+        ("plot histogram alpha", {"alpha"}),
+        ("plot neighbors dog -k 2", {"beta"}),
+        ("plot neighbors dog -k 2 -m alpha", {"alpha"}),
     ],
 )
 def test_the_model_in_use_is_asked_where_none_is_named(ask, line, models):

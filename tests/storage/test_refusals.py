@@ -20,9 +20,16 @@ from classrel_db.errors import (
     MissingDatabaseError,
     SchemaError,
 )
+from classrel_db.storage.database import Database
 
 READING = [["models"], ["classes", "small"], ["info", "small"], ["similar", "0"], ["check"]]
-WRITING = [["remove", "small"], ["ingest", "efficientnet_lite0"]]
+
+
+@pytest.fixture
+def writing(make_head):
+    """Commands that write."""
+    head = make_head(name="other", seed=9)
+    return [["remove", "small"], ["ingest", head.path, "--labels", head.labels_path]]
 
 
 def digest(path):
@@ -30,10 +37,10 @@ def digest(path):
 
 
 @pytest.fixture
-def assert_all_refuse(classrel):
+def assert_all_refuse(classrel, writing):
     """Every command refuses the database, names the reason, and leaves it as it was."""
 
-    def check(path, *parts, commands=(*READING, *WRITING)):
+    def check(path, *parts, commands=(*READING, *writing)):
         before = digest(path) if path.is_file() else sorted(os.listdir(path))
         for command in commands:
             assert_refused(classrel(*command, "--db", path), *parts)
@@ -153,30 +160,30 @@ def test_a_database_that_another_process_writes_names_program_and_pid(
 
 
 def test_a_database_that_another_process_reads_can_be_read_but_not_written(
-    stored, held, classrel, assert_all_refuse
+    stored, held, classrel, writing, assert_all_refuse
 ):
     path = stored()
     pid = held(path, "reading")
-    assert_all_refuse(path, f"PID {pid}", commands=WRITING)
+    assert_all_refuse(path, f"PID {pid}", commands=writing)
     for command in READING:
         assert classrel(*command, "--db", path).returncode == 0
 
 
-def test_a_read_only_file_answers_and_refuses_to_be_written(stored, bound_classrel):
+def test_a_read_only_file_answers_and_refuses_to_be_written(stored, writing, bound_classrel):
     path = stored()
     before = digest(path)
     path.chmod(0o400)
     for command in (["models"], ["similar", "0"]):
         answer = bound_classrel(*command, "--db", path)
         assert answer.returncode == 0, answer.stderr
-    for command in WRITING:
+    for command in writing:
         assert_refused(
             bound_classrel(*command, "--db", path), str(path), "may not be read or written"
         )
     assert digest(path) == before
 
 
-def test_a_read_only_folder_answers_and_refuses_to_be_written(stored, bound_classrel):
+def test_a_read_only_folder_answers_and_refuses_to_be_written(stored, writing, bound_classrel):
     path = stored()
     path.parent.chmod(0o500)
     path.chmod(0o400)
@@ -186,17 +193,17 @@ def test_a_read_only_folder_answers_and_refuses_to_be_written(stored, bound_clas
             answer = bound_classrel(*command, "--db", path)
             assert answer.returncode == 0, answer.stderr
         for target in (path, path.with_name("new.duckdb")):
-            answer = bound_classrel("ingest", "efficientnet_lite0", "--db", target)
+            answer = bound_classrel(*writing[1], "--db", target)
             assert_refused(answer, str(target))
         assert sorted(os.listdir(path.parent)) == before
     finally:
         path.parent.chmod(0o700)
 
 
-def test_a_file_that_may_not_be_read_is_refused(stored, bound_classrel):
+def test_a_file_that_may_not_be_read_is_refused(stored, writing, bound_classrel):
     path = stored()
     path.chmod(0)
-    for command in (["models"], *WRITING):
+    for command in (["models"], *writing):
         assert_refused(bound_classrel(*command, "--db", path), str(path))
 
 
@@ -225,6 +232,28 @@ def test_changed_views_are_reported_and_renewed_by_the_next_write(stored, make_h
         catalog.ingest(str(second.path), labels=second.labels_path)
         assert len(catalog.similar("species 03", models="small", k=4).fetchall()) == 4
     assert all(row["ok"] for row in json_of_check(path))
+
+
+def test_views_that_change_between_two_writes_of_one_catalog_are_renewed(stored, make_head):
+    path = stored()
+    second, third = (make_head(name=name, seed=4) for name in ("second", "third"))
+    with classrel_db.open(path) as catalog:
+        catalog.ingest(second.path, labels=second.labels_path)
+        catalog.close()
+        with duckdb.connect(str(path)) as connection:
+            connection.execute("DROP VIEW pairwise")
+        catalog.ingest(third.path, labels=third.labels_path)
+        assert all(row[2] for row in catalog.check().fetchall())
+
+
+def test_a_database_that_can_not_be_written_once_can_not_be_written_twice(stored):
+    path = stored()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("UPDATE classrel SET value = '99' WHERE key = 'schema'")
+    database = Database(path)
+    for _ in range(2):
+        with pytest.raises(SchemaError), database.writer():
+            pytest.fail("the body must not run")
 
 
 def json_of_check(path):

@@ -177,12 +177,14 @@ runpy.run_module("classrel_db", run_name="__main__")
 
 
 @pytest.mark.parametrize("room", [0, 300_000, 3_000_000])
-def test_a_file_that_may_not_grow_keeps_what_it_holds(stored, room):
+def test_a_file_that_may_not_grow_keeps_what_it_holds(stored, large_head, room):
     """A limit on the file's size stands in for a full disk, and needs no privilege."""
     path = stored(n_classes=20)
     before = content_of(path)
     limit = path.stat().st_size + room
-    answer = run_python(LIMITED, limit, "ingest", "efficientnet_lite0", "--db", path)
+    answer = run_python(
+        LIMITED, limit, "ingest", large_head, "--labels", "imagenet1k", "--db", path
+    )
     assert_refused(answer, str(path))
     assert names(path) == ["small"]
     assert_sound(path)
@@ -192,10 +194,10 @@ def test_a_file_that_may_not_grow_keeps_what_it_holds(stored, room):
 IN_A_SMALL_DISK = """
 mount -t tmpfs -o size="$1" tmpfs "$2" || exit 99
 cd "$2"
-python="$3"; head="$4"; labels="$5"
+python="$3"; large="$4"; head="$5"; labels="$6"
 classrel() { "$python" -m classrel_db "$@"; }
 classrel ingest "$head" --labels "$labels" 2>/dev/null || exit 98
-classrel ingest efficientnet_lite0
+classrel ingest "$large" --labels imagenet1k
 echo "ingest: $?"
 classrel models --format csv | cut -d, -f1 | tr '\\n' ' '
 classrel check >/dev/null; echo "check: $?"
@@ -203,12 +205,13 @@ ls -A . classrel.faiss
 """
 
 
-def in_a_small_disk(size, tmp_path, head):
+def in_a_small_disk(size, tmp_path, large_head, head):
     """A tmpfs in a mount namespace of its own: gone with the process, on any outcome."""
     place = tmp_path / "disk"
     place.mkdir()
     script = ["sh", "-c", IN_A_SMALL_DISK, "sh", size, str(place), sys.executable]
-    answer = run(["unshare", "--mount", *script, str(head.path), str(head.labels_path)])
+    given = [str(path) for path in (large_head, head.path, head.labels_path)]
+    answer = run(["unshare", "--mount", *script, *given])
     if answer.returncode == 99 or "unshare failed" in answer.stderr:
         pytest.skip(f"this machine lets us mount no tmpfs: {answer.stderr.strip()}")
     assert answer.returncode == 0, answer.stderr
@@ -218,17 +221,17 @@ def in_a_small_disk(size, tmp_path, head):
 
 @pytest.mark.parametrize("size", ["3m", "6m", "9m"])
 def test_on_a_full_disk_the_ingest_fails_clearly_and_the_file_stays_sound(
-    tmp_path, make_head, size
+    tmp_path, large_head, make_head, size
 ):
-    answer = in_a_small_disk(size, tmp_path, make_head(n_classes=20))
+    answer = in_a_small_disk(size, tmp_path, large_head, make_head(n_classes=20))
     assert re.search(r"the disk under .*classrel\.duckdb is full", answer.stderr)
     assert "ingest: 1\nmodel small check: 0\n" in answer.stdout
     assert ".partial" not in answer.stdout
     assert ".tmp" not in answer.stdout
 
 
-def test_a_disk_with_room_for_all_but_the_index_takes_the_model(tmp_path, make_head):
-    answer = in_a_small_disk("14m", tmp_path, make_head(n_classes=20))
+def test_a_disk_with_room_for_all_but_the_index_takes_the_model(tmp_path, large_head, make_head):
+    answer = in_a_small_disk("14m", tmp_path, large_head, make_head(n_classes=20))
     assert "ingest: 0\nmodel small efficientnet_lite0 check: 0\n" in answer.stdout
     listed = answer.stdout.partition("classrel.faiss:\n")[2].split()
     assert len(listed) == 1  # the small head's; the large one's did not fit and left nothing
