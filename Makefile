@@ -56,15 +56,19 @@ demo: $(VENV)/.user
 	$(BIN)/classrel compare --all --db "$(DB)"
 	$(BIN)/classrel tree efficientnet_lite0 --around '$(DEMO_CLASS)' --across --db "$(DB)"
 	$(BIN)/classrel taxonomy compare $(DEMO_MODELS) wordnet --measure path --db "$(DB)"
+	$(BIN)/classrel plot dendrogram efficientnet_lite0 --circular -o tree.svg --db "$(DB)"
+	$(BIN)/classrel report report.html --db "$(DB)"
 
 .PHONY: figures
-figures: $(VENV)/.user
+figures: $(VENV)/.dev $(VENV)/.browser
 	@mkdir -p .pictures
 	$(BIN)/classrel ingest $(DEMO_MODELS) --db "$(DB)"
 	$(BIN)/classrel plot dendrogram efficientnet_lite0 --circular --dpi 95 -o .pictures/tree.png --db "$(DB)"
 	$(BIN)/classrel plot heatmap efficientnet_lite0 --dpi 100 -o .pictures/heat.png --db "$(DB)"
 	$(BIN)/classrel plot tanglegram efficientnet_lite0 efficientnet_lite2 --around '$(DEMO_CLASS)' -k 30 \
 	  -o .pictures/tangle.svg --db "$(DB)"
+	$(BIN)/classrel report report.html --db "$(DB)"
+	$(BIN)/python -m tests.report.picture report.html .pictures/explorer.png
 
 .PHONY: ingest
 ingest: $(VENV)/.user

@@ -21,13 +21,17 @@ from typing import TYPE_CHECKING
 
 from classrel_db.catalog.agreement import Agreement
 from classrel_db.catalog.arguments import (
+    require_count,
     require_one_of,
     require_query,
     require_resampling,
     require_specs,
     require_statement,
 )
+from classrel_db.catalog.exports import Exports
 from classrel_db.catalog.nearest import nearest
+from classrel_db.catalog.pictured import Pictured
+from classrel_db.catalog.reported import Reported
 from classrel_db.catalog.taxonomies import Taxonomies
 from classrel_db.errors import ArgumentError
 from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES, RESAMPLES
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
     )
 
 DEFAULT_DATABASE = "classrel.duckdb"
+_SIMILAR = ("model", "class", "rank", "neighbor", "neighbor_concept", "cosine", "euclidean")
 
 
 def open(  # noqa: A001
@@ -68,7 +73,7 @@ def open(  # noqa: A001
     )
 
 
-class Catalog(Agreement, Taxonomies):
+class Catalog(Reported, Agreement, Exports, Pictured, Taxonomies):
     """The heads in one database file, and what can be asked of them.
 
     Several threads may ask one catalog at once; while one of them writes (an ingest, a removal, a taxonomy,
@@ -237,6 +242,39 @@ class Catalog(Agreement, Taxonomies):
             where=where,
         )
         return self.query("consensus", **given)
+
+    def neighbor_ranks(
+        self, query: str | int, *, models: str | Sequence[str] | None = None, k: int = 25
+    ) -> DuckDBPyRelation:
+        """The ranks, in each model, of the ``k`` classes nearest by their mean rank over the models.
+
+        ``query`` is a class: label, unique part of one, concept or index; ``models`` default to all that
+        know it. Columns as of :meth:`similar`, and mean_rank; by mean_rank, then by model as given.
+        Raises as :meth:`consensus`.
+        """
+        from classrel_db.storage import arrays
+
+        require_count("k", k, 1, None)
+        known = self._known_now()
+        chosen = known.lookup.models(models)
+        found = known.lookup.find(require_query(query), chosen)
+        nearest_ones = self.query(
+            "consensus_neighbors", query, k=k, models=[model.name for model in chosen]
+        )
+        mean = dict(nearest_ones.project("neighbor_concept, mean_rank").fetchall())
+        place = {concept: number for number, concept in enumerate(mean)}
+        rows: list[tuple[Any, ...]] = []
+        for model in chosen:
+            if model.model_id in found and model.n_classes > 1:
+                ranked = self.similar(query, models=model.name, k=model.n_classes - 1)
+                rows += [row for row in ranked.fetchall() if row[4] in mean]
+        rows.sort(key=lambda row: place[row[4]])  # stable: the models stay in their order
+        kinds = ("VARCHAR", "VARCHAR", "INTEGER", "VARCHAR", "VARCHAR", "FLOAT", "DOUBLE")
+        columns = {
+            name: (kind, [row[number] for row in rows])
+            for number, (name, kind) in enumerate(zip(_SIMILAR, kinds, strict=True))
+        }
+        return arrays.table({**columns, "mean_rank": ("DOUBLE", [mean[row[4]] for row in rows])})
 
     def sql(
         self,

@@ -39,27 +39,39 @@ class Heads:
 
     def rows(self, model: StoredModel) -> NDArray[np.float32]:
         """The rows of all classes (C×D)."""
-        connection = self._reader()
-        try:
-            rows = arrays.rows(connection, model)
-        except ValueError as error:
-            raise UnknownModelError(
-                f"the rows of {model.name} are not there as they were: it was removed or replaced in the "
-                "meantime; run this again, or see `classrel check`"
-            ) from error
+        rows = self._stored(model)
         wanted = self.normalization(model)
         if wanted == model.normalization:
             return rows
-        statistics = arrays.row_statistics(connection, model.model_id)
-        center = arrays.center(connection, model.model_id)
-        stored = maths.NormalizedHead(model.normalization, rows, center=center, **statistics)
-        again = maths.normalize(maths.recover(stored), wanted)
+        again = maths.normalize(self._recovered(model, rows), wanted)
         if not (again.norm > 0).all():
             raise ArgumentError(
                 f"a class of {model.name} has no direction left after {wanted!r}; compare it under "
                 f"{model.normalization}"
             )
         return again.rows
+
+    def raw(self, model: StoredModel) -> NDArray[np.float32]:
+        """The rows of all classes before any normalisation (C×D), to within float32 rounding of the stored
+        ones."""
+        return self._recovered(model, self._stored(model))
+
+    def _stored(self, model: StoredModel) -> NDArray[np.float32]:
+        try:
+            return arrays.rows(self._reader(), model)
+        except ValueError as error:
+            raise UnknownModelError(
+                f"the rows of {model.name} are not there as they were: it was removed or replaced in the "
+                "meantime; run this again, or see `classrel check`"
+            ) from error
+
+    def _recovered(self, model: StoredModel, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        connection = self._reader()
+        statistics = arrays.row_statistics(connection, model.model_id)
+        center = arrays.center(connection, model.model_id)
+        return maths.recover(
+            maths.NormalizedHead(model.normalization, rows, center=center, **statistics)
+        )
 
     def cosines(self, model: StoredModel) -> NDArray[np.float32]:
         """The cosines of all pairs a < b of classes (C(C-1)/2,), by a and then b."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from classrel_db.cli import agree, ask, heads, taxonomies, trees
+from classrel_db.cli import agree, ask, export, heads, plot, report, taxonomies, trees
 from classrel_db.cli.desk import FILE, Desk
 from classrel_db.errors import ClassrelError
 from classrel_db.records import INTERRUPTED
@@ -81,7 +81,7 @@ def app(context: click.Context, db: Path | None, queries: Path | None) -> None:
         context.obj = Desk(db, queries)
 
 
-for _module in (heads, ask, agree, trees, taxonomies):
+for _module in (heads, ask, agree, trees, taxonomies, export, report, plot):
     _commands = [each for each in vars(_module).values() if isinstance(each, click.Command)]
     _inner = [
         each

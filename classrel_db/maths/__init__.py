@@ -18,7 +18,7 @@ from classrel_db.maths.normalize import (
     recover,
 )
 from classrel_db.maths.similarity import cosine_blocks, cosines_to, euclidean, exact_neighbors, unit
-from classrel_db.maths.support import dimension_support, near_by_cosine
+from classrel_db.maths.support import dimension_support, near_by_cosine, neighbor_support
 
 __all__ = [
     "NormalizedHead",
@@ -29,6 +29,7 @@ __all__ = [
     "exact_neighbors",
     "faulty_rows",
     "near_by_cosine",
+    "neighbor_support",
     "normalize",
     "normalize_vector",
     "recover",

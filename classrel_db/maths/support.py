@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 16 << 20  # of each array that is made on the way; blocks of it are fast, too
 _NO_VARIANCE = 1e-12  # of the second moment: what rounding leaves of the variance of equal values
 _BEHIND = 2.0  # the falling cosine of a row that has no direction: after every other
+_SINGLE = 1e-5  # cosines nearer than that are not told apart in single precision
 
 
 def dimension_support(
@@ -96,6 +97,50 @@ def near_by_cosine(
     return answer
 
 
+def neighbor_support(
+    rows: NDArray[np.float32],
+    neighbors: NDArray[np.int64],
+    *,
+    standardized: bool,
+    resamples: int = 1000,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+    block_bytes: int = _BLOCK_BYTES,
+) -> NDArray[np.float64]:
+    """The share of resamples of the dimensions in which each neighbour of each class stays one.
+
+    ``rows`` C×D, normalised; ``neighbors`` C×k, of each class the k nearest others. Returns C×k in [0, 1]:
+    what :func:`dimension_support` says of each class and its neighbours, all other classes competing, for
+    the same ``seed`` and ``resamples``, in a fraction of the time: the cosines of all pairs are one matrix
+    product in single precision, and only the classes that this leaves undecided are looked at in double.
+    NaN where no resample leaves a class a direction. ``progress`` is told how many resamples are done;
+    ``block_bytes`` bounds each array that is made on the way.
+    """
+    n, k = neighbors.shape
+    kept = np.zeros((n, k), dtype=np.int64)
+    answered = np.zeros(n, dtype=np.int64)
+    done = 0
+    columns = np.ascontiguousarray(rows.T)
+    for W in resample_weights(rows.shape[1], resamples, seed, block_bytes=block_bytes) if k else ():
+        for w in W:
+            directions = _directions(w, columns, standardized)
+            for block in row_blocks(n, n, block_bytes):
+                classes = np.arange(block.start, block.stop)
+                near, usable = (
+                    _one_by_one(w, rows, classes, neighbors, standardized)
+                    if directions is None
+                    else _all_at_once(w, rows, classes, neighbors, standardized, directions)
+                )
+                kept[block] += near & usable[:, None]
+                answered[block] += usable
+            done += 1
+            if progress is not None:
+                progress(done)
+    shares = np.full((n, k), np.nan)
+    np.divide(kept, answered[:, None], out=shares, where=answered[:, None] > 0)
+    return shares
+
+
 def resample_weights(
     dim: int, resamples: int, seed: int, row_length: int = 1, block_bytes: int = _BLOCK_BYTES
 ) -> Iterator[NDArray[np.float64]]:
@@ -148,6 +193,112 @@ def _among_nearest(
             best = np.partition(best, k - 1, axis=1)[:, :k]
         step(part.stop / len(competing))
     return places <= best.max(axis=1, keepdims=True), own_variance[:, 0] > 0
+
+
+def _directions(
+    w: NDArray[np.float64], columns: NDArray[np.float32], standardized: bool
+) -> NDArray[np.float32] | None:
+    """Unit columns (D'×C) whose products are the cosines under weights w (D,), of the D' dimensions drawn.
+
+    ``columns`` D×C: a dimension that was drawn is then a row, and is copied whole. None where single
+    precision can't tell whether every class has a direction.
+    """
+    drawn = np.flatnonzero(w)
+    weights = w[drawn].astype(np.float32)
+    chosen = columns[drawn]
+    before = np.einsum("ij,ij,i->j", chosen, chosen, weights)
+    if standardized:
+        chosen -= weights @ chosen / np.float32(len(w))
+    chosen *= np.sqrt(weights)[:, None]
+    square = np.einsum("ij,ij->j", chosen, chosen)
+    if not (square > _SINGLE * before).all():
+        return None
+    chosen /= np.sqrt(square)
+    return chosen
+
+
+def _all_at_once(
+    w: NDArray[np.float64],
+    rows: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    neighbors: NDArray[np.int64],
+    standardized: bool,
+    directions: NDArray[np.float32],
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """As :func:`_one_by_one`, by one product of the ``directions`` (D'×C)."""
+    n, k = neighbors.shape
+    # of all with all BLAS computes one half
+    own = directions if len(classes) == n else directions[:, classes[0] : classes[-1] + 1]
+    cosines = own.T @ directions
+    cosines[np.arange(len(classes)), classes] = -_BEHIND  # no class is its own neighbour
+    asked = np.take_along_axis(cosines, neighbors[classes], axis=1)
+    last, next_one = _about_the_last(cosines, asked.min(axis=1), k)
+    near = asked >= last[:, None]
+    for at in np.flatnonzero(last - next_one <= _SINGLE):
+        row, members = cosines[at], neighbors[classes[at]]
+        near[at] = row[members] > last[at] + _SINGLE
+        undecided = np.flatnonzero(np.abs(row - last[at]) <= _SINGLE)
+        places = k - int((row > last[at] + _SINGLE).sum())
+        doubtful = np.flatnonzero(np.isin(members, undecided))
+        found, _ = _among_nearest(
+            w[None],
+            rows,
+            rows[classes[at]],
+            members[doubtful],
+            places,
+            undecided,
+            standardized,
+            lambda _share: None,
+            _BLOCK_BYTES,
+        )
+        near[at, doubtful] = found[0]
+    return near, np.ones(len(classes), dtype=np.bool_)
+
+
+def _about_the_last(
+    cosines: NDArray[np.float32], least: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The k-th largest value of each row and the one after it (-2 where that is far below): (m,) each.
+
+    ``least`` (m,): of k values in the row the smallest. Few are larger, and only those need sorting.
+    """
+    inside = np.flatnonzero(cosines >= (least - 2 * np.float32(_SINGLE))[:, None])
+    row = inside // cosines.shape[1]
+    counts = np.bincount(row, minlength=len(cosines))
+    first = np.cumsum(counts) - counts
+    ranked = np.full((len(cosines), max(int(counts.max()), k + 1)), -_BEHIND, dtype=np.float32)
+    ranked[row, np.arange(len(row)) - first[row]] = cosines.reshape(-1)[inside]
+    ranked.sort(axis=1)
+    return ranked[:, -k], ranked[:, -k - 1]
+
+
+def _one_by_one(
+    w: NDArray[np.float64],
+    rows: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    neighbors: NDArray[np.int64],
+    standardized: bool,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """For weights w (D,) which neighbours of ``classes`` (m,) stay among the k nearest (m×k), and which
+    classes have a direction (m,)."""
+    every = np.arange(len(rows))
+    k = neighbors.shape[1]
+    answers = [
+        _among_nearest(
+            w[None],
+            rows,
+            rows[each],
+            neighbors[each],
+            k,
+            np.delete(every, each),
+            standardized,
+            lambda _share: None,
+            _BLOCK_BYTES,
+        )
+        for each in classes
+    ]
+    near = np.concatenate([near for near, _ in answers])
+    return near, np.concatenate([usable for _, usable in answers])
 
 
 def _places(

@@ -49,9 +49,10 @@ def histogram(rows: DuckDBPyRelation, file: TextIO) -> None:
         line.append(f"   {expected:>9,.0f}   ")
         line.append_text(bar(math.log10(count + 1), longest, file, width))
         console.print(line)
+    by_chance = round(first["null_mean"], 4) + 0.0  # no -0
     console.print(
         Text(
-            f"\nbars are logarithmic; mean {first['mean']:.4f}, by chance {first['null_mean'] + 0.0:.4f}; "
+            f"\nbars are logarithmic; mean {first['mean']:.4f}, by chance {by_chance:.4f}; "
             f"{first['above']:.1%} of the pairs are beyond 97.5 % of chance ({first['null_high']:.3f})"
         )
     )

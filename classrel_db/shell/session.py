@@ -232,7 +232,8 @@ class Session:
         if isinstance(command, click.Group):
             command = command.commands.get(getattr(command, "default", ""), command)
         given = positional(command, arguments)
-        if name == "similar" and not any(each.startswith(("-m", "--model")) for each in arguments):
+        unnamed = not any(each.startswith(("-m", "--model")) for each in arguments)
+        if name in {"similar", "export"} and unnamed:
             return [*arguments, "--model", self.model]
         if (
             name == "taxonomy"
@@ -241,6 +242,14 @@ class Session:
         ):
             inner = self.commands[name].commands[arguments[0]]  # type: ignore[attr-defined]
             if not set(positional(inner, arguments[1:])) & set(self.catalog.normalizations()):
+                return [arguments[0], self.model, *arguments[1:]]
+            return arguments
+        if name == "plot" and arguments[:1]:
+            inner = self.commands[name].commands.get(arguments[0])  # type: ignore[attr-defined]
+            if arguments[0] == "neighbors" and unnamed:
+                return [*arguments, "--model", self.model]
+            takes = inner is not None and inner.params[0].name == "model"
+            if takes and not positional(inner, arguments[1:]):
                 return [arguments[0], self.model, *arguments[1:]]
             return arguments
         if name in {"info", "tree", "cluster"} and not given:
