@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from classrel_db.cli.desk import FILE, database, open_catalog, show, tell, watched
 from classrel_db.cli.trees import clustered, names_option, permutations_option, seed_option
@@ -24,7 +25,7 @@ _output = click.option("--output", "-o", type=FILE, help="The picture: a .png, .
 _data = click.option(
     "--data",
     type=FILE,
-    help="Write the numbers behind the picture: .csv, .json, .jsonl, .md, .parquet or .arrow.",
+    help="Write the numbers behind the picture: .csv, .json, .jsonl, .md, .parquet, .arrow or .txt.",
 )
 _width = click.option(
     "--width",
@@ -99,7 +100,7 @@ def neighbors(
         if _in_terminal(drawn):
             with watched() as progress:
                 rows = catalog.similar(query, **asked, progress=progress)
-            _show(catalog, rows, drawn, "neighbor_tables")
+            _show(catalog, rows, "neighbor_tables")
             return
         _draw(
             catalog, drawn, lambda figures, rest: figures.neighbors(catalog, query, **asked, **rest)
@@ -179,7 +180,7 @@ def heatmap(
                     distance=distance,
                 )
                 rows = matrix_rows(matrix)
-            _show(catalog, rows, drawn, "drawings.heatmap")
+            _show(catalog, rows, "drawings.heatmap")
             return
         given = {"order": order, "clusters": clusters, "method": method, "distance": distance}
         _draw(
@@ -442,7 +443,7 @@ def histogram(model: str, seed: int, db: Path | None, **drawn: Any) -> None:
     """
     with open_catalog(db) as catalog:
         if _in_terminal(drawn):
-            _show(catalog, catalog.histogram(model, seed=seed), drawn, "drawings.histogram")
+            _show(catalog, catalog.histogram(model, seed=seed), "drawings.histogram")
             return
         _draw(
             catalog,
@@ -458,9 +459,11 @@ def _in_terminal(drawn: dict[str, Any]) -> bool:
     return drawn["output"] is None and drawn["data"] is None
 
 
-def _show(catalog: Catalog, rows: DuckDBPyRelation, drawn: dict[str, Any], drawing: str) -> None:
-    if drawn["width"] is not None:
-        raise click.UsageError("--width is for --output")
+def _show(catalog: Catalog, rows: DuckDBPyRelation, drawing: str) -> None:
+    given = click.get_current_context().get_parameter_source
+    for name in ("width", "dpi", "clusters"):
+        if given(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name} is for --output")
     show(catalog, rows, {"format": None, "output": None}, drawing)
 
 
@@ -493,6 +496,8 @@ def _draw(
         require_room(output)
     if data is not None:
         format_of(None, data)
+        require_other(data, catalog.path)
+        require_room(data)
     rest: dict[str, Any] = {}
     if drawn["width"] is not None:
         inches(drawn["width"])

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classrel_db.errors import ArgumentError
+from classrel_db.figures.lettering import SMALL, TINY, fitted, shortened, widest
 from classrel_db.figures.style import (
     GREY,
     INK,
-    SMALL,
-    TINY,
     Drawn,
+    Legend,
+    Sheet,
     colours,
     drawing,
     figure_of,
     inches,
-    new_figure,
-    shortened,
 )
 from classrel_db.records import RESAMPLES
 
@@ -33,6 +32,9 @@ if TYPE_CHECKING:
 _BAR = 0.135  # inches a bar
 _MOST_BARS = 100  # in one panel
 _FEW_MODELS = 8  # that have a colour each
+_NARROWEST = 2.2  # inches of a panel
+_ROOM = 1.5  # inches that labels may take beside axes that are given
+_RANKS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)  # at ticks
 
 
 def neighbors(
@@ -73,57 +75,57 @@ def neighbors(
     most = max(map(len, panels.values()))
     if most > _MOST_BARS:
         raise ArgumentError(f"{most:,} bars are not for a figure; give k, at most {_MOST_BARS}")
-    labels = {row["neighbor_concept"]: shortened(row["neighbor"], 34) for row in rows}
-    with drawing(labels.values(), panels):
+    title = f"Classes nearest to “{shortened(rows[0]['class'], 40)}”"
+    with drawing([row["neighbor"] for row in rows], panels, [title]):
         if ax is None:
-            axes = _panels(len(panels), most, max(map(len, labels.values())), width, support)
+            axes, room = _panels(panels, most, width, support, title)
         else:
-            axes = list(np.ravel(np.asarray(ax, dtype=object)))
+            axes, room = list(np.ravel(np.asarray(ax, dtype=object))), _ROOM
             if len(axes) != len(panels):
                 raise ArgumentError(f"{len(axes)} axes for {len(panels)} models; give one a model")
         low = min(0.0, min(row["cosine"] for row in rows))
         high = max(0.0, max(row["cosine"] for row in rows))
         for axis, (model, own) in zip(axes, panels.items(), strict=True):
-            _bars(axis, model, own, support, (low, high))
-        figure = figure_of(axes[0])
+            _bars(axis, model, own, support, (low, high), room)
         if support:
-            _support_scale(axes, resamples, seed)
-        if ax is None:
-            figure.suptitle(
-                f"Classes nearest to “{shortened(rows[0]['class'])}”",
-                x=0.01,
-                ha="left",
-                size=SMALL + 1,
-            )
-    return Drawn(figure, tuple(axes), lambda: data)
+            _support_scale(axes, resamples, seed, own=ax is None)
+    return Drawn(figure_of(axes[0]), tuple(axes), lambda: data)
 
 
-def _panels(n: int, most: int, longest: int, width: str | float | None, scale: bool) -> list[Axes]:
-    """Empty axes beside one another, with room for the labels at the left of each."""
+def _panels(
+    panels: dict[str, list[dict[str, Any]]],
+    most: int,
+    width: str | float | None,
+    scale: bool,
+    title: str,
+) -> tuple[list[Axes], float]:
+    """Empty axes beside one another, and the room in inches for the labels at the left of each."""
+    n = len(panels)
     across = inches(width or ("column" if n == 1 else "page"))
-    columns = min(n, max(1, int(across / 2.2)))
+    columns = min(n, max(1, int(across / _NARROWEST)))
     lines = -(-n // columns)
-    panel = most * _BAR + 0.1
-    top, gap, bottom = 0.46, 0.75, 0.4 + (0.5 if scale else 0.0)
-    height = top + lines * panel + (lines - 1) * gap + bottom
-    figure = new_figure(across * 25.4, height)
-    room = min(0.062 * longest * TINY / 7 + 0.08, across / columns * 0.6)
     each = across / columns
+    labels = [shortened(row["neighbor"]) for own in panels.values() for row in own]
+    room = min(widest(labels) + 0.1, 0.5 * each)
+    panel = most * _BAR + 0.1
+    above, below, foot = 0.28, 0.4, 0.5 if scale else 0.0
+    height = lines * (above + panel + below) + foot
+    sheet = Sheet(across * 25.4, height, title)
     axes = []
     for i in range(n):
         line, column = divmod(i, columns)
-        left = column * each + room
-        below = height - top - line * (panel + gap) - panel
-        axes.append(
-            figure.add_axes(
-                (left / across, below / height, (each - room - 0.3) / across, panel / height)
-            )
-        )
-    return axes
+        bottom = foot + (lines - line - 1) * (above + panel + below) + below
+        axes.append(sheet.axes(column * each + room, bottom, each - room - 0.12, panel))
+    return axes, room - 0.08
 
 
 def _bars(
-    axis: Axes, model: str, rows: list[dict[str, Any]], support: bool, limits: tuple[float, float]
+    axis: Axes,
+    model: str,
+    rows: list[dict[str, Any]],
+    support: bool,
+    limits: tuple[float, float],
+    room: float,
 ) -> None:
     import matplotlib as mpl
 
@@ -136,13 +138,21 @@ def _bars(
     else:
         paint = [INK if row["rank"] == 0 else colours(1)[0] for row in rows]
     axis.barh(places, cosines, height=0.78, color=paint, edgecolor=INK, linewidth=0.3)
-    axis.set_yticks(places, [shortened(row["neighbor"], 34) for row in rows])
+    axis.set_yticks(places, [fitted(row["neighbor"], room) for row in rows])
     axis.tick_params(axis="y", length=0)
     axis.set_ylim(len(rows) - 0.4, -0.6)
-    span = limits[1] - limits[0] or 1.0
-    axis.set_xlim(limits[0] - (0.12 * span if limits[0] < 0 else 0), limits[1] + 0.16 * span)
+    wide = figure_of(axis).get_size_inches()[0] * axis.get_position().width
+    # beyond the bars, as much as their numbers take
+    number = min(0.4, (widest(["0.000"], TINY - 0.5) + 0.06) / max(wide, 0.5))
+    sides = 2 if limits[0] < 0 and limits[1] > 0 else 1
+    span = (limits[1] - limits[0] or 1.0) / (1 - sides * number)
+    axis.set_xlim(
+        limits[0] - (number * span if limits[0] < 0 else 0),
+        limits[1] + (number * span if limits[1] > 0 or limits[0] == 0 else 0),
+    )
+    axis.locator_params(axis="x", nbins=max(2, min(6, int(wide / 0.45))))
     axis.set_xlabel("cosine")
-    axis.set_title(model)
+    axis.set_title(fitted(model, max(wide, 0.5), SMALL + 1))
     if limits[0] < 0:
         axis.axvline(0, color=INK, linewidth=0.6)
     for place, cosine in zip(places, cosines, strict=True):
@@ -157,21 +167,22 @@ def _bars(
         )
 
 
-def _support_scale(axes: Sequence[Axes], resamples: int, seed: int) -> None:
+def _support_scale(axes: Sequence[Axes], resamples: int, seed: int, *, own: bool) -> None:
     """What the colours mean, below the axes."""
     import matplotlib as mpl
 
     figure = figure_of(axes[0])
-    height = figure.get_size_inches()[1]
-    place = figure.add_axes((0.35, 0.36 / height, 0.6, 0.08 / height))
-    figure.colorbar(
-        mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), "cividis_r"),
-        cax=place,
-        orientation="horizontal",
-    )
-    place.set_xlabel(
-        f"support, of {resamples:,} resamples of the dimensions (seed {seed})", size=TINY
-    )
+    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), "cividis_r")
+    if own:
+        across, tall = figure.get_size_inches()
+        place = figure.add_axes((0.2 / across, 0.36 / tall, 1 - 0.4 / across, 0.08 / tall))
+        figure.colorbar(scale, cax=place, orientation="horizontal")
+    else:
+        bar = figure.colorbar(
+            scale, ax=list(axes), orientation="horizontal", fraction=0.03, pad=0.12
+        )
+        place = bar.ax
+    place.set_xlabel(f"support, of {resamples:,} resamples (seed {seed})", size=TINY)
 
 
 def ranks(
@@ -193,69 +204,54 @@ def ranks(
         raise ArgumentError(f"k is {k!r}; a figure has room for 1 to {_MOST_BARS} neighbours")
     data = catalog.neighbor_ranks(query, models=models, k=k)
     rows = _dicts(data)
-    given = ax
     names = list(dict.fromkeys(row["model"] for row in rows))
     concepts = list(dict.fromkeys(row["neighbor_concept"] for row in rows))
-    labels = {row["neighbor_concept"]: shortened(row["neighbor"], 34) for row in rows}
-    with drawing(labels.values(), names):
+    labels = {row["neighbor_concept"]: row["neighbor"] for row in rows}
+    title = f"Neighbours of “{shortened(rows[0]['class'], 40)}” in {len(names):,} models"
+    few = len(names) <= _FEW_MODELS
+    with drawing(labels.values(), names, [title]):
+        paint = colours(len(names)) if few else [GREY] * len(names)
+        room = _ROOM
+        own = ax is None
         if ax is None:
             across = inches(width)
-            legend = 0.16 * -(-len(names) // 2) if len(names) <= _FEW_MODELS else 0.16
+            room = min(widest([shortened(label) for label in labels.values()]), 0.5 * across)
             panel = len(concepts) * _BAR + 0.1
-            height = panel + 0.7 + legend
-            figure = new_figure(across * 25.4, height)
-            room = min(0.058 * max(map(len, labels.values())) + 0.08, across * 0.6)
-            ax = figure.add_axes(
-                (room / across, (0.4 + legend) / height, 1 - (room + 0.15) / across, panel / height)
-            )
-        paint = colours(len(names)) if len(names) <= _FEW_MODELS else [GREY] * len(names)
-        shift = (
-            np.linspace(-0.22, 0.22, len(names))
-            if 1 < len(names) <= _FEW_MODELS
-            else [0.0] * len(names)
-        )
+            legend = Legend(names if few else [], paint, across, round=True)
+            below = 0.4 + legend.height
+            sheet = Sheet(width, below + panel + 0.08, title)
+            ax = sheet.axes(room + 0.1, below, across - room - 0.25, panel)
+            legend.draw(sheet.figure)
+        spread_out = 1 < len(names) <= _FEW_MODELS
+        shift = np.linspace(-0.22, 0.22, len(names)) if spread_out else np.zeros(len(names))
         for name, colour, up in zip(names, paint, shift, strict=True):
-            own = [
+            at = [
                 (row["rank"], concepts.index(row["neighbor_concept"]))
                 for row in rows
                 if row["model"] == name
             ]
-            x, y = np.asarray(own, dtype=float).T
+            x, y = np.asarray(at, dtype=float).T
             ax.scatter(x, y + up, s=9, color=colour, linewidths=0, label=name, zorder=3)
         for place, concept in enumerate(concepts):
-            own_ranks = [row["rank"] for row in rows if row["neighbor_concept"] == concept]
-            ax.plot([min(own_ranks), max(own_ranks)], [place, place], color="#d9d9d9", zorder=1)
-            median = float(np.median(own_ranks))
-            ax.plot(
-                [median, median], [place - 0.4, place + 0.4], color=INK, linewidth=1.0, zorder=2
-            )
+            found = [row["rank"] for row in rows if row["neighbor_concept"] == concept]
+            ax.plot([min(found), max(found)], [place, place], color="#d9d9d9", zorder=1)
+            median = float(np.median(found))
+            ax.plot([median] * 2, [place - 0.4, place + 0.4], color=INK, linewidth=1.0, zorder=2)
         ax.set_xscale("log")
         highest = max(row["rank"] for row in rows)
         ax.set_xlim(0.9, highest * 1.15)
-        ticks = [
-            t
-            for t in (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
-            if t <= highest * 1.1
-        ]
+        ticks = [t for t in _RANKS if t <= highest * 1.1]
         ax.set_xticks(ticks, [f"{t:,}" for t in ticks])
         ax.set_xticks([], minor=True)
-        ax.set_yticks(range(len(concepts)), [labels[concept] for concept in concepts])
+        shown = [fitted(labels[concept], room) for concept in concepts]
+        ax.set_yticks(range(len(concepts)), shown)
         ax.tick_params(axis="y", length=0)
         ax.set_ylim(len(concepts) - 0.4, -0.6)
-        ax.set_xlabel("rank among the neighbours (| median)")
-        title = f"Neighbours of “{shortened(rows[0]['class'])}” in {len(names):,} models"
-        if given is None:
-            figure_of(ax).suptitle(title, x=0.01, ha="left", size=SMALL + 1)
-        else:
+        ax.set_xlabel("rank (| median)")
+        if not own:
             ax.set_title(title)
-        if len(names) <= _FEW_MODELS:
-            ax.legend(
-                loc="upper right",
-                bbox_to_anchor=(1.0, -0.42 / (len(concepts) * _BAR + 0.1)),
-                ncols=2,
-                handletextpad=0.2,
-                columnspacing=1.0,
-            )
+            if few:
+                ax.legend()
     return Drawn(figure_of(ax), (ax,), lambda: data)
 
 

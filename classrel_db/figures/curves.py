@@ -9,14 +9,13 @@ import numpy as np
 from classrel_db.figures.style import (
     GREY,
     INK,
-    SMALL,
-    TINY,
     Drawn,
+    Legend,
+    Sheet,
     colours,
     drawing,
     figure_of,
     inches,
-    new_figure,
 )
 from classrel_db.records import CLADE_RESAMPLES, DEFAULT_PERMUTATIONS
 
@@ -47,32 +46,29 @@ def histogram(
     data = catalog.histogram(model, seed=seed)
     values = _columns(data)
     name, pairs = str(values["model"][0]), int(values["n"][0])
-    with drawing([name]):
-        axis = _axis(ax, width, 2.1)
+    title = f"{name}: {pairs:,} pair{'s' if pairs > 1 else ''}"
+    high, above = float(values["null_high"][0]), float(values["above"][0])
+    names = [
+        "pairs of classes",
+        "rows shuffled: chance",
+        f"97.5 % of chance are below {high:.3f}, and {1 - above:.1%} of the pairs",
+    ]
+    with drawing([title], names):
+        axis = _axis(ax, width, 2.1, title, left=0.72, below=3 * 0.135 + 0.1)
         edges = np.append(values["low"], values["high"][-1])
-        axis.stairs(
-            values["share"], edges, fill=True, color=colours(1)[0], label="pairs of classes"
-        )
-        axis.stairs(
-            values["null_share"], edges, color=INK, linewidth=0.9, label="rows shuffled: chance"
-        )
-        high = float(values["null_high"][0])
-        axis.axvline(high, color=INK, linewidth=0.6, linestyle=(0, (4, 3)))
+        axis.stairs(values["share"], edges, fill=True, color=colours(1)[0], label=names[0])
+        axis.stairs(values["null_share"], edges, color=INK, linewidth=0.9, label=names[1])
+        axis.axvline(high, color=INK, linewidth=0.6, linestyle=(0, (4, 3)), label=names[2])
         axis.set_yscale("log")
         axis.set_ylim(0.5 / pairs, 1)
         axis.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+        axis.yaxis.set_minor_formatter(lambda _share, _: "")
         axis.set_xlabel("cosine (bins of 0.01)")
         axis.set_ylabel("share of pairs")
-        axis.legend(loc="upper right")
-        axis.annotate(
-            f"{100 * float(values['above'][0]):.1f} % of pairs beyond\n97.5 % of chance ({high:.3f})",
-            (high, 0.06),
-            xytext=(4, 0),
-            textcoords="offset points",
-            size=TINY,
-            va="center",
-        )
-        _title(axis, ax is None, f"{name}: {pairs:,} pairs")
+        if ax is None:
+            figure_of(axis).legend(loc="lower left", borderaxespad=0.2, labelspacing=0.3)
+        else:
+            axis.legend()
     return Drawn(figure_of(axis), (axis,), lambda: data)
 
 
@@ -106,12 +102,15 @@ def support(
     data = rows.filter("size > 1 AND parent IS NOT NULL")
     values = _columns(data) if data.shape[0] else {}
     name = str(rows.limit(1).project("model").fetchall()[0][0])
-    with drawing([name]):
-        axis = _axis(ax, width, 2.4)
+    title = f"{name}: no clade but the whole"
+    if values:
+        strong = np.mean(values["support"] >= _STRONG)
+        title = f"{name}: {strong:.0%} of {data.shape[0]:,} clades have 70 % support or more"
+    with drawing([title]):
+        axis = _axis(ax, width, 2.4, title)
         axis.set_ylim(-0.03, 1.03)
         axis.set_xlabel(f"height, {method} linkage of {distance} distances")
         axis.set_ylabel(f"support, of {resamples:,} resamples")
-        title = f"{name}: no clade but the whole"
         if values:
             share = values["support"]
             size = values["size"]
@@ -136,9 +135,6 @@ def support(
                 loc="upper right",
                 handletextpad=0.2,
             )
-            strong = f"{np.mean(share >= _STRONG):.0%} of {len(share):,} clades"
-            title = f"{name}: {strong} have 70 % support or more"
-        _title(axis, ax is None, title)
     return Drawn(figure_of(axis), (axis,), lambda: data)
 
 
@@ -174,10 +170,16 @@ def bk(
     )
     values = _columns(data)
     pairs = list(dict.fromkeys(zip(values["model_a"], values["model_b"], strict=True)))
-    with drawing([name for pair in pairs for name in pair]):
-        below = 0.14 * len(pairs) + 0.05
-        axis = _axis(ax, width, 2.4, below)
-        for colour, (a, b) in zip(colours(len(pairs)), pairs, strict=True):
+    names = [f"{a}, {b}" for a, b in pairs]
+    band = f"; band: 95 % of {permutations:,} permutations" if permutations else ""
+    title = f"Trees cut into k{band}"
+    with drawing(names, [title]):
+        paint = colours(len(pairs))
+        legend = Legend(names, paint, inches(width))
+        axis = _axis(ax, width, 2.4, title, below=legend.height)
+        if ax is None:
+            legend.draw(figure_of(axis))
+        for colour, (a, b) in zip(paint, pairs, strict=True):
             own = (values["model_a"] == a) & (values["model_b"] == b)
             k = values["k"][own]
             axis.plot(k, values["estimate"][own], color=colour, label=f"{a}, {b}")
@@ -192,32 +194,29 @@ def bk(
         axis.set_ylim(0, 1.02)
         axis.set_xlabel("clusters k")
         axis.set_ylabel("$B_k$", parse_math=True)
-        axis.legend(
-            loc="upper left", bbox_to_anchor=(0, -0.36 / 2.4), borderaxespad=0, labelspacing=0.3
-        )
-        band = f"; band: 95 % of {permutations:,} permutations" if permutations else ""
-        _title(axis, ax is None, f"Trees cut into k{band}")
+        if ax is not None:
+            axis.legend()
     return Drawn(figure_of(axis), (axis,), lambda: data)
 
 
-def _axis(ax: Axes | None, width: str | float, height: float, below: float = 0.0) -> Axes:
-    """Empty axes of a height in inches, with room ``below`` for a legend, unless they are given."""
+def _axis(
+    ax: Axes | None,
+    width: str | float,
+    height: float,
+    title: str,
+    *,
+    left: float = 0.55,
+    below: float = 0.0,
+) -> Axes:
+    """Empty axes of a height in inches, with room at the ``left``, and ``below`` for a legend, unless they
+    are given."""
     if ax is not None:
+        figure_of(ax)
+        ax.set_title(title)
         return ax
-    across = inches(width)
-    whole = height + 0.75 + below
-    figure = new_figure(across * 25.4, whole)
-    left = 0.55
-    return figure.add_axes(
-        (left / across, (0.42 + below) / whole, 1 - (left + 0.1) / across, height / whole)
-    )
-
-
-def _title(axis: Axes, own: bool, title: str) -> None:
-    if own:
-        figure_of(axis).suptitle(title, x=0.01, ha="left", size=SMALL + 1)
-    else:
-        axis.set_title(title)
+    foot = 0.42 + below
+    sheet = Sheet(width, foot + height + 0.1, title)
+    return sheet.axes(left, foot, sheet.across - left - 0.15, height)
 
 
 def _columns(data: DuckDBPyRelation) -> dict[str, NDArray[Any]]:

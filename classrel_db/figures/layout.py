@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from classrel_db.figures.style import GREY, TINY, colours, figure_of, shortened
+from classrel_db.figures.lettering import TINY, Letters, shortened
+from classrel_db.figures.style import GREY, colours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -205,7 +206,7 @@ def rectangular(
     clusters: Clusters | None,
     orientation: Orientation,
     *,
-    labels: bool = True,
+    labels: Sequence[str] | None = None,
     size: float = TINY,
     line: float = 0.6,
 ) -> None:
@@ -218,7 +219,7 @@ def rectangular(
         if not below:
             continue
         top = nodes.height[i]
-        for child in (below[0], below[-1]) if len(below) == 2 else below:
+        for child in below:
             bends.append(
                 [(nodes.height[child], nodes.at[child]), (top, nodes.at[child]), (top, nodes.at[i])]
             )
@@ -248,14 +249,14 @@ def rectangular(
     else:
         axis.set_ylim(*limits)
         axis.set_xlim(-0.5, n - 0.5)
-    if labels:
-        shown = nodes.labels()
+    if labels is not None:
+        letters = Letters(size)
         if lying:
             axis.yaxis.set_ticks_position("right" if orientation == "left" else "left")
-            axis.set_yticks(range(n), shown, size=size)
+            axis.set_yticks(range(n), labels, fontproperties=letters)
         else:
             axis.xaxis.set_ticks_position("bottom" if orientation == "top" else "top")
-            axis.set_xticks(range(n), shown, size=size, rotation=90)
+            axis.set_xticks(range(n), labels, fontproperties=letters, rotation=90)
         axis.tick_params(axis="y" if lying else "x", length=0, pad=1.5)
 
 
@@ -283,27 +284,3 @@ def circular(axis: Axes, nodes: Nodes, clusters: Clusters | None, *, line: float
             segments.append(np.column_stack([x, y]))
             shades.append(paint[child] if clusters else paint[i])
     axis.add_collection(LineCollection(segments, colors=shades, linewidths=line, capstyle="round"))
-
-
-_IN_A_LINE = 4  # entries of a legend
-
-
-def legend_height(clusters: Clusters | None) -> float:
-    """What a legend below a figure takes, in inches."""
-    return 0.0 if clusters is None else 0.15 + 0.135 * -(-len(clusters.of) // _IN_A_LINE)
-
-
-def legend_below(axis: Axes, clusters: Clusters) -> None:
-    """What the colours mean, at the foot of the figure."""
-    from matplotlib.lines import Line2D
-
-    figure_of(axis).legend(
-        handles=[
-            Line2D([], [], color=each.colour, linewidth=2, label=each.shown) for each in clusters.of
-        ],
-        loc="lower center",
-        ncols=min(_IN_A_LINE, len(clusters.of)),
-        handlelength=1,
-        borderaxespad=0.3,
-        labelspacing=0.3,
-    )

@@ -6,19 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from classrel_db.errors import ArgumentError
 from classrel_db.figures.layout import clusters_of
-from classrel_db.figures.style import (
-    GREY,
-    INK,
-    SMALL,
-    TINY,
-    Drawn,
-    drawing,
-    figure_of,
-    inches,
-    new_figure,
-    shortened,
-)
+from classrel_db.figures.lettering import TINY, fitted
+from classrel_db.figures.style import GREY, INK, Drawn, Sheet, drawing, figure_of, inches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +17,7 @@ if TYPE_CHECKING:
     from classrel_db.catalog import Catalog
     from classrel_db.records import Linkage, Projection, TreeDistance
 
+_WIDE = 5.0  # inches from which a map has room for the names of 24 clusters
 _READ = 60  # classes up to which each has its label
 
 
@@ -46,32 +38,40 @@ def class_map(
 
     ``by`` is mds or umap, as :meth:`~classrel_db.catalog.Catalog.project` has it, which gives the data.
     Colours, and names, are those of ``clusters`` (24 by default, or none of heads of under 60 classes, whose
-    points have their own labels) of the tree by ``method`` and ``distance``. The title says what the map
-    keeps. Raises ArgumentError, UnknownModelError, MissingExtraError.
+    points have their own labels; 12 in a column) of the tree by ``method`` and ``distance``. The title
+    says what the map keeps. Raises ArgumentError, UnknownModelError, MissingExtraError.
     """
     from adjustText import adjust_text
-    from matplotlib.patheffects import withStroke
 
     data = catalog.project(model, by=by, seed=seed)
     listed = "model, class_idx, class, x, y, explained_x, explained_y, trustworthiness, k"
     rows = data.project(listed).fetchall()
     name, n = rows[0][0], len(rows)
     points = np.asarray([row[3:5] for row in rows], dtype=float)
+    across = inches(width)
     if clusters is None:
-        clusters = 24 if n > _READ else 0
+        clusters = 0 if n <= _READ else 24 if across >= _WIDE else 12
     found = clusters_of(catalog, name, clusters, method, distance, taxonomy) if clusters else None
-    labels = [shortened(row[2], 30) for row in rows] if n <= _READ else []
-    with drawing(labels, [each.name for each in found.of] if found else [], [name]):
+    labels = [row[2] for row in rows] if n <= _READ else []
+    title = f"{name}: {n:,} classes by {by.upper()}"
+    if rows[0][7] is not None:
+        title += (
+            f"; trustworthiness {rows[0][7]:.2f} for the {rows[0][8]} nearest (1: all are kept)"
+        )
+    with drawing(labels, [each.name for each in found.of] if found else [], [title]):
         axis = ax
-        if axis is None:
-            across = inches(width)
-            height = across * 0.75
-            figure = new_figure(across * 25.4, height)
-            axis = figure.add_axes(
-                (0.45 / across, 0.4 / height, 1 - 0.55 / across, 1 - 0.75 / height)
+        if axis is not None and axis.get_figure(root=False) is not figure_of(axis):
+            raise ArgumentError(
+                "a map can't be drawn in a part of a figure; give axes of a whole one"
             )
+        if axis is None:
+            high = across * 0.7
+            sheet = Sheet(width, 0.42 + high, title)
+            axis = sheet.axes(0.62, 0.42, across - 0.8, high - 0.1)
+        else:
+            axis.set_title(title)
         colour = np.full(n, GREY, dtype=object)
-        words, places = list(labels), points if labels else np.empty((0, 2))
+        words, places = [fitted(label, across / 4) for label in labels], points
         if found is not None:
             order = catalog.leaf_order(name, method=method, distance=distance)
             middles = []
@@ -90,18 +90,17 @@ def class_map(
             color=colour.tolist(),
             linewidths=0,
         )
-        halo = [withStroke(linewidth=1.6, foreground="white")]
+        # a light ground behind the letters: a halo would make paths of them
+        ground = {"boxstyle": "square,pad=0.1", "facecolor": "white", "alpha": 0.7, "linewidth": 0}
         texts = [
-            axis.text(x, y, word, size=TINY, color=INK, path_effects=halo, ha="center", va="center")
-            for word, (x, y) in zip(words, places, strict=True)
+            axis.text(x, y, word, size=TINY, color=INK, bbox=ground, ha="center", va="center")
+            for word, (x, y) in zip(words, places, strict=False)  # or none
         ]
-        shares = rows[0][5:7]
-        for which, share in zip("xy", shares, strict=True):
-            said = f"axis {'12'['xy'.index(which)]}" + (
-                f" ({100 * share:.1f} % of the variance)" if share is not None else ""
-            )
-            axis.set(**{f"{which}label": said})
-        axis.margins(0.05)
+        for which, number, share in zip("xy", "12", rows[0][5:7], strict=True):
+            held = "" if share is None else f" ({100 * share:.1f} % of the variance)"
+            axis.set(**{f"{which}label": f"axis {number}{held}"})
+        axis.margins(0.08)
+        axis.locator_params(nbins=5)
         if len(texts) > 1:
             adjust_text(
                 texts,
@@ -111,11 +110,4 @@ def class_map(
                 arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5},
                 ensure_inside_axes=True,
             )
-        title = f"{name}: {n:,} classes by {by.upper()}"
-        if rows[0][7] is not None:
-            title += (
-                f"; trustworthiness {rows[0][7]:.2f} for the {rows[0][8]} nearest (1: all are kept)"
-            )
-        if ax is None:
-            figure_of(axis).suptitle(title, x=0.01, ha="left", size=SMALL + 1)
     return Drawn(figure_of(axis), (axis,), lambda: data)

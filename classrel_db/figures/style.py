@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,19 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from classrel_db.errors import ArgumentError
+from classrel_db.figures.lettering import (
+    FAMILY,
+    LINE,
+    SMALL,
+    TINY,
+    families,
+    fitted,
+    widest,
+    with_fonts,
+    wrapped,
+)
 from classrel_db.outputs import replacing
 from classrel_db.spelling import quoted
-from classrel_db.text import printable
 
 if TYPE_CHECKING:
     import os
@@ -29,13 +38,12 @@ IMAGE_FORMATS = ("png", "svg", "pdf")
 _MM = 25.4  # in an inch
 WIDTHS = {"column": 89.0, "page": 183.0}  # mm: one and two columns of a journal (Nature's)
 TALLEST = 240.0  # mm that a page leaves for a figure
-SMALL, TINY = 7.0, 6.0  # points: type in a figure of that width, and in its ticks
+_MOST_PIXELS = 2**28  # of which each takes four bytes
 GREY = "#8c8c8c"
 INK = "#262626"
 
-_FAMILY = "DejaVu Sans"  # comes with matplotlib: the same figure on every machine
 _STYLE: Any = {
-    "font.family": [_FAMILY],
+    "font.family": [FAMILY],
     "font.size": SMALL,
     "axes.titlesize": SMALL + 1,
     "axes.titlelocation": "left",
@@ -90,8 +98,7 @@ class Drawn:
         """
         path = Path(output)
         image = require_image(path)
-        if not 10 <= dpi <= 2_400:
-            raise ArgumentError(f"dpi is {dpi}; it is 10 to 2400")
+        require_pixels(self.figure, dpi)
         written = content(self.figure, image, dpi)
         with replacing(path) as target:
             target.write_bytes(written)
@@ -100,8 +107,17 @@ class Drawn:
 @contextmanager
 def drawing(*texts: Iterable[str]) -> Iterator[None]:
     """The style of a figure with these texts in it, for as long as it is drawn."""
-    families = _families("".join(sorted({c for each in texts for text in each for c in text})))
-    with mpl.rc_context({**_STYLE, "font.family": families}):
+    found = families("".join(sorted({c for each in texts for text in each for c in text})))
+    with _styled({"font.family": found}):
+        yield
+
+
+@contextmanager
+def _styled(more: Any) -> Iterator[None]:
+    """Our style alone, and ``more``, whatever matplotlib is set to."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update({**_STYLE, **more})
         yield
 
 
@@ -120,9 +136,69 @@ def inches(width: str | float) -> float:
     return size / _MM
 
 
-def new_figure(width: str | float, height: float) -> Figure:
-    """An empty figure; ``height`` is in inches."""
-    return Figure(figsize=(inches(width), height), layout=None)
+class Sheet:
+    """A new figure measured in inches from its lower left corner, with its title above what is drawn.
+
+    ``width`` is column, page or millimetres, ``height`` that of what is drawn; the title takes its own.
+    """
+
+    def __init__(self, width: str | float, height: float, title: str = "") -> None:
+        self.across = inches(width)
+        size = SMALL + 1
+        lines = wrapped(title, self.across - 0.15, size) if title else []
+        line = size * LINE / 72
+        self.tall = height + (len(lines) * line + 0.12 if lines else 0.0)
+        self.figure = Figure(figsize=(self.across, self.tall), layout=None)
+        if lines:
+            self.figure.suptitle(
+                "\n".join(lines),
+                x=0.06 / self.across,
+                y=1 - 0.05 / self.tall,
+                ha="left",
+                va="top",
+                size=size,
+                linespacing=LINE,
+            )
+
+    def axes(self, left: float, bottom: float, wide: float, high: float) -> Axes:
+        """Axes at a place on the sheet."""
+        return self.figure.add_axes(
+            (left / self.across, bottom / self.tall, wide / self.across, high / self.tall)
+        )
+
+
+class Legend:
+    """What colours mean, at the foot of a figure ``across`` inches wide; it takes ``height`` there."""
+
+    def __init__(
+        self, names: Sequence[str], paint: Sequence[str], across: float, *, round: bool = False
+    ) -> None:
+        self.names = [fitted(name, across - 0.5) for name in names]
+        self.paint = paint
+        self.marker = {"marker": "o", "linestyle": "none", "markersize": 3} if round else {}
+        entry = widest(self.names) + 0.36
+        self.columns = max(1, min(len(names), int((across - 0.1) / entry)))
+        self.height = 0.135 * -(-len(names) // self.columns) + 0.1 if names else 0.0
+
+    def draw(self, figure: Figure) -> None:
+        from matplotlib.lines import Line2D
+
+        if not self.names:
+            return
+        handles = [
+            Line2D([], [], color=colour, linewidth=2, label=name, **self.marker)  # type: ignore[arg-type]
+            for name, colour in zip(self.names, self.paint, strict=True)
+        ]
+        figure.legend(
+            handles=handles,
+            loc="lower left",
+            ncols=self.columns,
+            handlelength=1.2,
+            handletextpad=0.5,
+            columnspacing=1.2,
+            borderaxespad=0.2,
+            labelspacing=0.3,
+        )
 
 
 def figure_of(axis: Axes) -> Figure:
@@ -145,12 +221,6 @@ def colours(n: int) -> list[str]:
     return cycle
 
 
-def shortened(label: str, longest: int = 40) -> str:
-    """A label as it is shown: control characters written out, one line, not too long."""
-    shown = printable(label)
-    return f"{shown[: longest - 1]}…" if len(shown) > longest else shown
-
-
 def letters_on(red: float, green: float, blue: float) -> str:
     """The colour of letters that can be read on this one: dark or white (Rec. 709 luminance)."""
     return INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.45 else "white"
@@ -159,10 +229,10 @@ def letters_on(red: float, green: float, blue: float) -> str:
 def content(figure: Figure, image: str, dpi: int) -> bytes:
     """The figure as a file of this format: the same for the same figure."""
     written = io.BytesIO()
-    with mpl.rc_context(_STYLE):
+    with _styled({}):
         figure.savefig(written, format=image, dpi=dpi, metadata=_METADATA[image])
     found = written.getvalue()
-    return _with_fonts(found.decode()).encode() if image == "svg" else found
+    return with_fonts(found.decode()).encode() if image == "svg" else found
 
 
 _METADATA: dict[str, dict[str, str | None]] = {
@@ -170,6 +240,18 @@ _METADATA: dict[str, dict[str, str | None]] = {
     "svg": {"Creator": "classrel", "Date": None},
     "pdf": {"Creator": "classrel", "CreationDate": None},
 }
+
+
+def require_pixels(figure: Figure, dpi: int) -> None:
+    """Raise ArgumentError for a resolution that makes no picture."""
+    if not 10 <= dpi <= 2_400:
+        raise ArgumentError(f"dpi is {dpi}; it is 10 to 2400")
+    across, tall = (round(side * dpi) for side in figure.get_size_inches())
+    if across * tall > _MOST_PIXELS or max(across, tall) >= 2**16:
+        raise ArgumentError(
+            f"{across:,} × {tall:,} pixels are more than a picture can have ({_MOST_PIXELS:,}, and 65,535 a "
+            "side); give a smaller --dpi or --width"
+        )
 
 
 def require_image(path: Path) -> str:
@@ -180,95 +262,3 @@ def require_image(path: Path) -> str:
             f"can't draw {path}: its ending is {quoted(path.suffix)}; use .png, .svg or .pdf"
         )
     return image
-
-
-# --- type ---------------------------------------------------------------------------------------------
-
-
-@cache
-def _families(characters: str) -> list[str]:
-    """The fonts that together have these characters, as many as can be; a warning names the rest."""
-    import warnings
-
-    from matplotlib import font_manager
-
-    from classrel_db.errors import ClassrelWarning
-
-    families = [_FAMILY]
-    missing = {ord(c) for c in characters if c.isprintable() and ord(c) > 0x7E}
-    missing -= _has(font_manager.findfont(families[0]))
-    if not missing:
-        return families
-    for entry in sorted(font_manager.fontManager.ttflist, key=lambda each: (each.name, each.fname)):
-        if not missing:
-            break
-        # a colour font has no outlines that could be drawn
-        if entry.style != "normal" or int(entry.weight) != 400 or "color" in entry.name.lower():
-            continue
-        found = _has(entry.fname) & missing
-        if found:
-            families.append(entry.name)
-            missing -= found
-    if missing:
-        some = " ".join(f"{chr(code)} (U+{code:04X})" for code in sorted(missing)[:5])
-        warnings.warn(
-            f"no font on this machine has {some}{' and others' if len(missing) > 5 else ''}: a box "
-            "stands for each, but in .svg, where the reader's own fonts are used; install a font that has "
-            "them, such as Noto Sans",
-            ClassrelWarning,
-            stacklevel=6,
-        )
-    return families
-
-
-@cache
-def _has(file: str) -> set[int]:
-    """The characters that a font file has."""
-    from matplotlib.ft2font import FT2Font
-
-    return set(FT2Font(file).get_charmap())
-
-
-def _with_fonts(svg: str) -> str:
-    """An SVG with the letters that it uses in it, so that it looks the same where the font is not known."""
-    import base64
-    import html
-
-    from fontTools import subset
-    from fontTools.ttLib import TTFont
-    from matplotlib import font_manager
-
-    file = font_manager.findfont(_FAMILY)
-    used = {ord(c) for text in re.findall(r">([^<>]+)<", svg) for c in html.unescape(text)}
-    font = TTFont(file)
-    # the letters alone: matplotlib placed each word as a whole, without the font's rules for pairs of them
-    unused = ["FFTM", "GSUB", "GPOS", "GDEF", "kern"]
-    options = subset.Options(layout_features=[], drop_tables=unused, hinting=False, name_IDs=[])
-    subsetter = subset.Subsetter(options)
-    subsetter.populate(unicodes=used & _has(file))
-    subsetter.subset(font)
-    font.flavor = "woff"
-    packed = io.BytesIO()
-    font.save(packed)
-    coded = base64.b64encode(packed.getvalue()).decode()
-    face = (
-        f"@font-face{{font-family:'{_FAMILY}';"
-        f"src:url(data:font/woff;base64,{coded}) format('woff');}}"
-    )
-    first = svg.index("<defs>")
-    return f'{svg[:first]}<defs><style type="text/css">{face}</style></defs>\n {svg[first:]}'
-
-
-def spread(places: Sequence[float], least: float, low: float, high: float) -> list[float]:
-    """Places for labels, rising as ``places`` do and at least ``least`` apart, as near to them as can be
-    (least squares) and between ``low`` and ``high`` where there is room."""
-    import numpy as np
-    from scipy.optimize import isotonic_regression
-
-    if not len(places):
-        return []
-    steps = least * np.arange(len(places))
-    found = isotonic_regression(np.asarray(places, dtype=float) - steps).x
-    room = max(high - steps[-1], low)
-    placed: list[float] = (np.clip(found, low, room) + steps).tolist()
-    return placed

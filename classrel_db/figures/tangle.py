@@ -5,27 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from classrel_db.errors import ArgumentError
-from classrel_db.figures.layout import (
-    Clusters,
-    Nodes,
-    Orientation,
-    cut,
-    legend_below,
-    legend_height,
-    rectangular,
-)
+from classrel_db.figures.layout import Clusters, Nodes, Orientation, cut, rectangular
+from classrel_db.figures.lettering import LINE, SMALL, TINY, fitted, widest
 from classrel_db.figures.style import (
     GREY,
-    SMALL,
     TALLEST,
-    TINY,
     Drawn,
+    Legend,
+    Sheet,
     drawing,
     figure_of,
     inches,
-    new_figure,
 )
-from classrel_db.figures.trees import LETTER, LINE, MOST_LEAVES
+from classrel_db.figures.trees import MOST_LEAVES
 from classrel_db.maths.trees.compare import entanglement
 
 if TYPE_CHECKING:
@@ -74,13 +66,17 @@ def tanglegram(
     if not 0 <= wanted <= n:
         raise ArgumentError(f"clusters is {clusters}; it is 0 to {n:,}")
     found = cut(sides[0], wanted) if wanted else None
-    labels = [side.labels(26) for side in sides]
-    with drawing(*labels, names):
-        given = axes
+    labels = [side.labels() for side in sides]
+    orders = [side.node[side.leaves] for side in sides]
+    title = (
+        f"{n:,} classes of both; entanglement {entanglement(*orders):.3f} "
+        "(0: no line crosses; 1: one order is the other reversed)"
+    )
+    with drawing(*labels, names, [title]):
         if axes is None:
-            axes, size = _three(n, labels, width, found)
+            axes, room, size = _three(n, labels, width, found, title)
         else:
-            axes = list(axes)
+            axes, room = list(axes), 1.0
             if len(axes) != 3:
                 raise ArgumentError(f"{len(axes)} axes; a tanglegram is drawn on three")
             box, tall = axes[0].get_position(), figure_of(axes[0]).get_size_inches()[1]
@@ -90,56 +86,53 @@ def tanglegram(
             own = sides[0].painted(found)
             paint = {int(sides[0].node[i]): own[i] for i in sides[0].leaves.tolist()}
         roots: tuple[Orientation, Orientation] = ("left", "right")
-        for side, axis, name, orientation in zip(
-            sides, (axes[0], axes[2]), names, roots, strict=True
+        for side, axis, name, root, own_labels in zip(
+            sides, (axes[0], axes[2]), names, roots, labels, strict=True
         ):
-            rectangular(axis, side, found if axis is axes[0] else None, orientation, size=size,
-                        line=0.3 if n > 200 else 0.7)  # fmt: skip
+            shown = [fitted(label, room, size) for label in own_labels]
+            clades = found if axis is axes[0] else None
+            rectangular(
+                axis, side, clades, root, labels=shown, size=size, line=0.3 if n > 200 else 0.7
+            )
             for spine in axis.spines.values():
                 spine.set_visible(False)
             axis.set_xticks([])
-            axis.set_title(name, loc="left" if orientation == "left" else "right")
+            wide = axis.get_position().width * figure_of(axis).get_size_inches()[0]
+            axis.set_title(
+                fitted(name, wide + room, SMALL + 1), loc="left" if root == "left" else "right"
+            )
         places = [
             {int(side.node[i]): float(side.at[i]) for i in side.leaves.tolist()} for side in sides
         ]
         _lines(axes[1], places, paint, n)
-        orders = [side.node[side.leaves] for side in sides]
-        if given is None:
-            figure_of(axes[0]).suptitle(
-                f"{n:,} classes of both; entanglement {entanglement(*orders):.3f} "
-                "(0: no line crosses; 1: one order is the other reversed)",
-                x=0.01, ha="left", size=SMALL + 1,
-            )  # fmt: skip
-        if found is not None and given is None:
-            legend_below(axes[1], found)
     return Drawn(figure_of(axes[0]), tuple(axes), lambda: data)
 
 
 def _three(
-    n: int, labels: Sequence[Sequence[str]], width: str | float, clusters: Clusters | None
-) -> tuple[list[Axes], float]:
-    """Axes for a tree, the lines and the other tree, with room for the labels, and the labels' size."""
+    n: int,
+    labels: Sequence[Sequence[str]],
+    width: str | float,
+    clusters: Clusters | None,
+    title: str,
+) -> tuple[list[Axes], float, float]:
+    """Axes for a tree, the lines and the other tree; the room in inches for the labels, and their size."""
     across = inches(width)
     along = min(n * TINY * LINE / 72, TALLEST / 25.4 - 1.5)
     size = along * 72 / n / LINE
-    legend = legend_height(clusters)
-    height = along + 0.65 + legend
-    figure = new_figure(across * 25.4, height)
-    room = [max(map(len, own)) * LETTER * size / 72 + 0.05 for own in labels]
-    lines = max(0.18 * across, 0.5)
-    tree = (across - sum(room) - lines - 0.1) / 2
+    of = clusters.of if clusters else []
+    legend = Legend([each.shown for each in of], [each.colour for each in of], across)
+    sheet = Sheet(across * 25.4, legend.height + 0.1 + along + 0.3, title)
+    legend.draw(sheet.figure)
+    room = min(max(map(widest, labels)) * size / TINY, 0.22 * across) + 1e-6
+    lines = max(0.16 * across, 0.4)
+    tree = (across - 2 * (room + 0.05) - lines - 0.1) / 2
 
     def place(left: float, wide: float) -> Axes:
-        return figure.add_axes(
-            (left / across, (legend + 0.1) / height, wide / across, along / height)
-        )
+        return sheet.axes(left, legend.height + 0.1, wide, along)
 
-    middle = 0.05 + tree + room[0]
-    return [
-        place(0.05, tree),
-        place(middle, lines),
-        place(middle + lines + room[1], tree),
-    ], size
+    middle = 0.05 + tree + room + 0.05
+    axes = [place(0.05, tree), place(middle, lines), place(middle + lines + room + 0.05, tree)]
+    return axes, room, size
 
 
 def _lines(

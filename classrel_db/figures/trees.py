@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from classrel_db.errors import ArgumentError
 from classrel_db.figures.layout import (
@@ -15,22 +16,28 @@ from classrel_db.figures.layout import (
     among,
     circular,
     clusters_of,
-    legend_below,
-    legend_height,
     polar,
     rectangular,
 )
+from classrel_db.figures.lettering import (
+    LINE,
+    SMALL,
+    TINY,
+    Letters,
+    fitted,
+    spread,
+    widest,
+)
+from classrel_db.figures.lettering import width as lettering_width
 from classrel_db.figures.style import (
     INK,
-    SMALL,
     TALLEST,
-    TINY,
     Drawn,
+    Legend,
+    Sheet,
     drawing,
     figure_of,
     inches,
-    new_figure,
-    spread,
 )
 from classrel_db.records import CLADE_RESAMPLES
 from classrel_db.spelling import quoted
@@ -45,8 +52,8 @@ if TYPE_CHECKING:
 
 MOST_LEAVES = 2_000  # drawn; beyond, the topmost clades
 _MOST_NUMBERS = 100  # leaves of a tree whose forks have numbers beside them
-LINE = 1.15  # the height of a line of type, of its size
-LETTER = 0.6  # the width of a letter, of its size
+_ASIDE = 0.24  # of the width, that the names of clusters may take at one side
+_GAP = 2  # leaves that the gap at the top takes
 _RING = (1.012, 1.045)  # between tree and labels; the tree's radius is 1
 _TALLEST = TALLEST / 25.4  # inches
 
@@ -119,21 +126,19 @@ def dendrogram(
     if len(nodes.leaves) < nodes.size[0]:
         title += f", the {len(nodes.leaves):,} topmost clades"
     how = f"{method} linkage of {distance} distances"
-    labels = nodes.labels(32)
+    numbers = support and not circle and len(nodes.leaves) <= _MOST_NUMBERS
+    if circle:
+        title += f"; {how}, root in the middle"
+    if numbers:
+        title += f"; at forks: % of {resamples:,} resamples"
+    labels = nodes.labels()
     with drawing(labels, [each.name for each in found.of] if found else [], [title]):
-        draw = _round if circle else _upright
-        axis = draw(nodes, labels, found, orientation, width, ax)
         if circle:
-            title += f"; {how}, root in the middle"
+            axis = _round(nodes, labels, found, width, ax, title)
         else:
-            (axis.set_xlabel if orientation in {"left", "right"} else axis.set_ylabel)(
-                f"height, {how}"
-            )
-        if support and not circle and len(labels) <= _MOST_NUMBERS:
+            axis = _upright(nodes, labels, found, orientation, width, ax, title, f"height, {how}")
+        if numbers:
             _write_support(axis, nodes, orientation)
-            title += f"; at forks: % of {resamples:,} resamples"
-        if ax is None:
-            figure_of(axis).suptitle(title, x=0.01, ha="left", size=SMALL + 1)
     return Drawn(figure_of(axis), (axis,), lambda: data)
 
 
@@ -141,39 +146,39 @@ def _round(
     nodes: Nodes,
     labels: Sequence[str],
     clusters: Clusters | None,
-    _orientation: Orientation,
     width: str | float | None,
     ax: Axes | None,
+    title: str,
 ) -> Axes:
     from matplotlib.collections import PolyCollection
 
     n = len(labels)
-    given = ax
     if ax is None:
-        wide = inches(width or "page")
-        side = wide
+        wide = side = inches(width or "page")
     else:
         box, (across, tall) = ax.get_position(), figure_of(ax).get_size_inches()
         wide = box.width * across
         side = min(wide, box.height * tall)
     reach = _reach(clusters, n, wide, side)
-    longest = max(map(len, labels))
     # the labels' size follows from the radius, and the radius from the labels' length
+    full = widest(labels)
     size = TINY
     for _ in range(8):
-        radius = max(reach - longest * LETTER * size / 72, 0.4 * reach) / (_RING[1] + 0.012)
-        size = min(TINY, 2 * np.pi * radius * _RING[1] * 72 / (n * LINE))
+        room = min(full * size / TINY, 0.45 * reach)
+        radius = (reach - room) / (_RING[1] + 0.012)
+        size = min(TINY, 2 * np.pi * radius * _RING[1] * 72 / ((n + _GAP) * LINE))
     outside = reach / radius  # where the names begin, in radii
+    high = side
     if ax is None:
-        height = 2 * reach + 0.2
-        figure = new_figure(wide * 25.4, height + 0.3)
-        ax = figure.add_axes((0, 0, 1, height / (height + 0.3)))
-        half = (wide / 2 / radius, height / 2 / radius)
+        high = 2 * reach + 0.2
+        sheet = Sheet(wide * 25.4, high, title)
+        ax = sheet.axes(0, 0, wide, high)
     else:
-        half = (wide / 2 / radius, side / 2 / radius)
-    ax.set(xlim=(-half[0], half[0]), ylim=(-half[1], half[1]))
-    if given is not None:
         ax.set_aspect("equal")
+        ax.set_title(title)
+    ax.set(
+        xlim=(-wide / 2 / radius, wide / 2 / radius), ylim=(-high / 2 / radius, high / 2 / radius)
+    )
     ax.axis("off")
     circular(ax, nodes, clusters, line=0.35 if n > 200 else 0.8)
     if clusters is not None:
@@ -186,15 +191,16 @@ def _round(
         ax.add_collection(
             PolyCollection(wedges, facecolors=[each.colour for each in clusters.of], linewidths=0)
         )
-        _name_around(ax, clusters, n, outside, radius)
+        _name_around(ax, clusters, n, outside, radius, _ASIDE * wide)
     start = _RING[1] + 0.012
+    letters = Letters(size)
     for angle, label in zip(polar(np.arange(n), n).tolist(), labels, strict=True):
         left = np.cos(angle) < 0
         ax.text(
             start * np.cos(angle),
             start * np.sin(angle),
-            label,
-            size=size,
+            fitted(label, room + 1e-6, size),
+            fontproperties=letters,
             rotation=np.degrees(angle) + (180 if left else 0),
             rotation_mode="anchor",
             ha="right" if left else "left",
@@ -232,13 +238,15 @@ def _reach(clusters: Clusters | None, n: int, wide: float, side: float) -> float
     if clusters is None:
         return reach
     for each, _, _, y in _sides(clusters, n, reach, TINY * LINE / 72):
-        room = wide / 2 - len(each.shown) * LETTER * TINY / 72 - 0.14
+        room = wide / 2 - lettering_width(fitted(each.shown, _ASIDE * wide)) - 0.16
         along = np.sqrt(max(1 - (y / reach) ** 2, 0.05))
         reach = min(reach, max(room / along, side * 0.2))
     return float(reach)
 
 
-def _name_around(ax: Axes, clusters: Clusters, n: int, outside: float, radius: float) -> None:
+def _name_around(
+    ax: Axes, clusters: Clusters, n: int, outside: float, radius: float, room: float
+) -> None:
     """The names of the clusters at both sides of the circle, each joined to the middle of its labels."""
     least = TINY * LINE / 72 / radius
     gap = 0.05 / radius
@@ -255,7 +263,7 @@ def _name_around(ax: Axes, clusters: Clusters, n: int, outside: float, radius: f
         ax.text(
             x + 1.4 * gap * sign,
             y,
-            each.shown,
+            fitted(each.shown, room),
             size=TINY,
             color=INK,
             ha="left" if sign > 0 else "right",
@@ -270,57 +278,83 @@ def _upright(
     orientation: Orientation,
     width: str | float | None,
     ax: Axes | None,
+    title: str,
+    scale: str,
 ) -> Axes:
     n = len(labels)
     lying = orientation in {"left", "right"}
-    letters = max(map(len, labels))
-    names = max((len(each.shown) for each in clusters.of), default=0) if clusters else 0
+    own = ax is None
+    letters = widest(labels)
+    across = inches(width or ("page" if clusters or not lying else "column"))
+    aside = _ASIDE * across
+    names = 0.05
+    if clusters:
+        names = widest([fitted(each.shown, aside) for each in clusters.of]) + 0.25
     if ax is None:
-        across = inches(width or ("page" if clusters or not lying else "column"))
-        room = n * TINY * LINE / 72  # what labels of full size take
-        size = TINY
-        aside = names * LETTER * TINY / 72 + (0.25 if names else 0.05)
+        full = n * TINY * LINE / 72  # what labels of full size take
         if lying:
-            along = min(room, _TALLEST - 0.85)
-            size *= along / room
-            beyond = letters * LETTER * size / 72 + aside
-            height = along + 0.85
-            figure = new_figure(across * 25.4, height)
-            wide = across - beyond - 0.2
-            left = 0.1 if orientation == "left" else beyond + 0.1
-            ax = figure.add_axes((left / across, 0.45 / height, wide / across, along / height))
+            along = min(full, _TALLEST - 0.85)
+            size = TINY * along / full
+            room = min(letters * size / TINY, max(0.65 * across - names, 0.2 * across))
+            sheet = Sheet(across * 25.4, along + 0.55, title)
+            beyond = room + 0.05 + names
+            left = 0.12 if orientation == "left" else beyond
+            ax = sheet.axes(left, 0.45, across - beyond - 0.12, along)
         else:
             along = across - 0.55
-            size *= min(1.0, along / room)
-            beyond = letters * LETTER * size / 72 + 0.05
-            legend = legend_height(clusters)
-            height = legend + beyond + 3.0
-            figure = new_figure(across * 25.4, height)
-            low = legend + (beyond + 0.1 if orientation == "top" else 0.1)
-            left = across - along - 0.1
-            ax = figure.add_axes((left / across, low / height, along / across, 2.5 / height))
+            size = TINY * min(1.0, along / full)
+            room = min(letters * size / TINY, 2.5)
+            legend = _legend(clusters, across)
+            low = legend.height + (room + 0.1 if orientation == "top" else 0.1)
+            sheet = Sheet(
+                across * 25.4, low + 2.6 + (room if orientation == "bottom" else 0), title
+            )
+            ax = sheet.axes(across - along - 0.1, low, along, 2.5)
+            legend.draw(sheet.figure)
     else:
-        box, (across, height) = ax.get_position(), figure_of(ax).get_size_inches()
-        along = box.height * height if lying else box.width * across
+        box, (across, tall) = ax.get_position(), figure_of(ax).get_size_inches()
+        along = box.height * tall if lying else box.width * across
         size = min(TINY, along / n * 72 / LINE)
-    rectangular(ax, nodes, clusters, orientation, size=size, line=0.3 if n > 200 else 0.7)
+        room = 1.5
+        ax.set_title(title)
+    shown = [fitted(label, room + 1e-6, size) for label in labels]
+    rectangular(
+        ax, nodes, clusters, orientation, labels=shown, size=size, line=0.3 if n > 200 else 0.7
+    )
     for side in ax.spines.values():
         side.set_visible(False)
     ax.spines["bottom" if lying else "left"].set_visible(True)
-    ax.locator_params(axis="x" if lying else "y", nbins=5)
+    if lying:
+        wide = ax.get_position().width * across
+        ax.locator_params(axis="x", nbins=max(2, min(5, int(wide / 0.4))))
+        ax.set_xlabel(
+            fitted(scale, across - 0.3, SMALL), loc="left" if orientation == "left" else "right"
+        )
+    else:
+        ax.locator_params(axis="y", nbins=5)
+        ax.set_ylabel(scale)
     if clusters is not None and lying:
-        beyond = letters * LETTER * size / 72 + 0.08
-        _name_beside(ax, clusters, n, beyond, outward=1 if orientation == "left" else -1)
-    elif clusters is not None:
-        legend_below(ax, clusters)
+        beyond = widest(shown, size) + 0.08
+        _name_beside(ax, clusters, n, beyond, aside, outward=1 if orientation == "left" else -1)
+    elif clusters is not None and not own:
+        paint = [Line2D([], [], color=e.colour, label=e.shown) for e in clusters.of]
+        ax.legend(handles=paint)
     return ax
 
 
-def _name_beside(ax: Axes, clusters: Clusters, n: int, beyond: float, outward: int) -> None:
-    """The clusters' names beside the labels, with a bar over the classes of each; in inches from the tips."""
-    across, height = figure_of(ax).get_size_inches()
+def _legend(clusters: Clusters | None, across: float) -> Legend:
+    of = clusters.of if clusters else []
+    return Legend([each.shown for each in of], [each.colour for each in of], across)
+
+
+def _name_beside(
+    ax: Axes, clusters: Clusters, n: int, beyond: float, room: float, outward: int
+) -> None:
+    """The clusters' names beside the labels, with a bar over the classes of each: ``beyond`` and ``room`` in
+    inches."""
+    across, tall = figure_of(ax).get_size_inches()
     box = ax.get_position()
-    wide, tall = box.width * across, box.height * height
+    wide, high = box.width * across, box.height * tall
     edge = 1.0 if outward > 0 else 0.0
 
     def x(inches_out: float) -> float:
@@ -328,16 +362,17 @@ def _name_beside(ax: Axes, clusters: Clusters, n: int, beyond: float, outward: i
 
     place = ax.get_yaxis_transform()
     middles = [(each.first + each.last - 1) / 2 for each in clusters.of]
-    least = TINY * LINE / 72 / tall * n
+    size = min(TINY, high / len(clusters.of) * 72 / LINE)
+    least = size * LINE / 72 / high * n
     for each, middle, at in zip(
         clusters.of, middles, spread(middles, least, 0, n - 1), strict=True
     ):
         ends = [each.first - 0.35, each.last - 0.65]
         ax.plot([x(beyond)] * 2, ends, color=each.colour, linewidth=2.2, transform=place,
                 solid_capstyle="butt", clip_on=False)  # fmt: skip
-        ax.plot([x(beyond + 0.03), x(beyond + 0.13)], [middle, at], color=each.colour, linewidth=0.5,
+        ax.plot([x(beyond + 0.03), x(beyond + 0.1)], [middle, at], color=each.colour, linewidth=0.5,
                 transform=place, clip_on=False)  # fmt: skip
-        ax.text(x(beyond + 0.15), at, each.shown, size=TINY, color=INK, transform=place,
+        ax.text(x(beyond + 0.12), at, fitted(each.shown, room), fontproperties=Letters(size), color=INK, transform=place,
                 va="center", ha="left" if outward > 0 else "right")  # fmt: skip
 
 

@@ -40,8 +40,9 @@ def histogram(rows: DuckDBPyRelation, file: TextIO) -> None:
     null = [sum(row["null_share"] for row in group) * first["n"] for group in groups]
     longest = math.log10(max(pairs) + 1)
     width = max(10, min(_WIDE, console.width - 40)) if console.is_terminal else _WIDE
+    pair = "pairs" if first["n"] > 1 else "pair"
     console.print(
-        Text(f"cosines of {first['n']:,} pairs of classes in {printable(first['model'])}\n")
+        Text(f"cosines of {first['n']:,} {pair} of classes in {printable(first['model'])}\n")
     )
     console.print(Text(f" {'cosine':>14}   {'pairs':>9}   {'by chance':>9}"))
     for group, count, expected in zip(groups, pairs, null, strict=True):

@@ -156,7 +156,8 @@ def test_ranks_are_those_of_the_sorted_cosines(picture, heads, real):
     ]
     assert medians == np.median(places[:, best], axis=0).tolist()
     assert axis.get_xscale() == "log"
-    assert [text.get_text() for text in axis.get_legend().texts] == list(REAL)
+    (legend,) = drawn.figure.legends
+    assert [text.get_text() for text in legend.texts] == list(REAL)
     paint = [tuple(each.get_facecolor()[0]) for each in axis.collections[:3]]
     assert len(set(paint)) == 3
 

@@ -15,7 +15,7 @@ from scipy.spatial.distance import squareform
 
 from classrel_db import figures
 from classrel_db.errors import ArgumentError, UnknownClassError
-from classrel_db.figures.style import shortened
+from classrel_db.figures.lettering import shortened
 
 from .conftest import CRAB, ONE, weights
 from .seen import overlapping, seen
