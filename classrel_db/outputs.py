@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from classrel_db.errors import ArgumentError
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
 
 def require_other(output: Path, database: Path) -> None:
@@ -41,31 +42,48 @@ def replacing(output: Path) -> Iterator[Path]:
     """
     if output.is_dir():
         raise ArgumentError(f"can't write {output}: it is a folder")
-    if output.is_relative_to("/dev") or (output.exists() and not output.is_file()):
+    if _is_stream(output):
         with _explained(output):
             yield output
         return
     target = Path(os.path.realpath(output))  # a link stays, what it leads to is replaced
     with _explained(output):
         handle, name = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.name}.", suffix=".partial"
+            dir=target.parent, prefix=_beside(target), suffix=".partial"
         )
         os.close(handle)
         temporary = Path(name)
         try:
             yield temporary
-            temporary.chmod(0o666 & ~_umask())
+            mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
+            temporary.chmod(mode)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
 
 
-@contextmanager
-def replacing_folder(output: Path, own: Collection[str]) -> Iterator[Path]:
-    """A folder beside ``output`` that takes its place, whole, when the body has succeeded.
+def _is_stream(output: Path) -> bool:
+    """Whether this is a device, a pipe or a descriptor, which is written to as it is."""
+    named = os.path.normpath(output)
+    if named in {"/dev/stdout", "/dev/stderr"} or named.startswith(("/dev/fd/", "/proc/")):
+        return True
+    return output.exists() and not output.is_file()
 
-    What stands there already may be an empty folder, or one of files with the endings ``own`` alone, which
-    an earlier run has left. Raises ArgumentError for anything else, and where it can't be written.
+
+def _beside(target: Path) -> str:
+    """How the name of a file begins that is to take a target's place; a name has at most 255 bytes."""
+    return f".{os.fsdecode(os.fsencode(target.name)[:100])}."
+
+
+@contextmanager
+def replacing_folder(
+    output: Path, foreign: Callable[[Sequence[Path]], str | None], last: Collection[str]
+) -> Iterator[Path]:
+    """A folder whose files go to ``output`` when the body has succeeded, those named ``last`` at the end.
+
+    What stands there already may be an empty folder, or one that an earlier run has left: ``foreign`` names
+    what is not of such a one. Its files are replaced, and what has no successor is removed. Raises
+    ArgumentError for anything else, and where it can't be written.
     """
     target = Path(os.path.realpath(output))
     with _explained(output):
@@ -73,23 +91,34 @@ def replacing_folder(output: Path, own: Collection[str]) -> Iterator[Path]:
             raise ArgumentError(
                 f"can't write {output}: it is a file, and this is a folder of files"
             )
-        if target.is_dir():
-            other = [each.name for each in target.iterdir() if each.suffix not in own]
-            if other:
-                raise ArgumentError(
-                    f"can't write {output}: the folder holds {quoted(min(other))}, which is not of an "
-                    "export; name a new folder"
-                )
+        before = sorted(target.iterdir()) if target.is_dir() else []
+        before = [each for each in before if not each.name.endswith(".partial")]
+        other = foreign(before) if before else None
+        if other is not None:
+            raise ArgumentError(
+                f"can't write {output}: the folder holds {quoted(other)}, which is not of an export; name a "
+                "new folder"
+            )
+        # inside a folder that is there, which may be another file system or where the user stands
+        inside = target.is_dir()
         made = Path(
-            tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial")
+            tempfile.mkdtemp(
+                dir=target if inside else target.parent, prefix=_beside(target), suffix=".partial"
+            )
         )
         try:
             whole = made / "new"
             whole.mkdir()  # with the permissions of any other folder
             yield whole
-            if target.is_dir():
-                target.rename(made / "old")
-            whole.rename(target)
+            if not inside:
+                whole.rename(target)
+                return
+            names = sorted((each.name for each in whole.iterdir()), key=lambda name: name in last)
+            for name in names:
+                (whole / name).replace(target / name)
+            for each in before:
+                if each.name not in names:
+                    each.unlink(missing_ok=True)
         finally:
             shutil.rmtree(made, ignore_errors=True)
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from classrel_db.catalog.agreement import Agreement
 from classrel_db.catalog.arguments import (
     require_count,
+    require_in_all,
     require_one_of,
     require_query,
     require_resampling,
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
     )
 
 DEFAULT_DATABASE = "classrel.duckdb"
-_SIMILAR = ("model", "class", "rank", "neighbor", "neighbor_concept", "cosine", "euclidean")
 
 
 def open(  # noqa: A001
@@ -249,32 +249,25 @@ class Catalog(Reported, Agreement, Exports, Pictured, Taxonomies):
         """The ranks, in each model, of the ``k`` classes nearest by their mean rank over the models.
 
         ``query`` is a class: label, unique part of one, concept or index; ``models`` default to all that
-        know it. Columns as of :meth:`similar`, and mean_rank; by mean_rank, then by model as given.
-        Raises as :meth:`consensus`.
+        know it. Of classes that at least half of them have; concepts that are mapped upon one another
+        are one class. Columns as of :meth:`similar`, and mean_rank; by mean_rank, then by model as
+        given. Raises as :meth:`consensus`.
         """
+        from classrel_db.catalog.consensus import rank_columns
         from classrel_db.storage import arrays
 
         require_count("k", k, 1, None)
-        known = self._known_now()
-        chosen = known.lookup.models(models)
-        found = known.lookup.find(require_query(query), chosen)
-        nearest_ones = self.query(
-            "consensus_neighbors", query, k=k, models=[model.name for model in chosen]
-        )
-        mean = dict(nearest_ones.project("neighbor_concept, mean_rank").fetchall())
-        place = {concept: number for number, concept in enumerate(mean)}
-        rows: list[tuple[Any, ...]] = []
-        for model in chosen:
-            if model.model_id in found and model.n_classes > 1:
-                ranked = self.similar(query, models=model.name, k=model.n_classes - 1)
-                rows += [row for row in ranked.fetchall() if row[4] in mean]
-        rows.sort(key=lambda row: place[row[4]])  # stable: the models stay in their order
-        kinds = ("VARCHAR", "VARCHAR", "INTEGER", "VARCHAR", "VARCHAR", "FLOAT", "DOUBLE")
-        columns = {
-            name: (kind, [row[number] for row in rows])
-            for number, (name, kind) in enumerate(zip(_SIMILAR, kinds, strict=True))
-        }
-        return arrays.table({**columns, "mean_rank": ("DOUBLE", [mean[row[4]] for row in rows])})
+        lookup = self._known_now().lookup
+        chosen = lookup.models(models)
+        found = lookup.find(require_query(query), chosen)
+        if models is not None:
+            require_in_all(str(query), found, chosen)
+        ranked = [
+            self.similar(query, models=model.name, k=model.n_classes - 1).fetchall()
+            for model in chosen
+            if model.model_id in found
+        ]
+        return arrays.table(rank_columns(ranked, read.concept_map(self._database.reader()), k))
 
     def sql(
         self,
@@ -298,7 +291,7 @@ class Catalog(Reported, Agreement, Exports, Pictured, Taxonomies):
 
             self._database.reader()  # where there is no database, this says how to make one
             self.close()
-            with self._database.writer() as connection:
+            with self._database.writer(own=False) as connection:
                 return arrays.kept(statements.run_writing(connection, statement, parameters))
         return statements.run(self._known_now().session, statement, parameters)
 

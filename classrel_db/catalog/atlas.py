@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from classrel_db.catalog.arguments import DEFAULT_K, require_count
 from classrel_db.catalog.tree_rows import Named, require_taxonomy
 from classrel_db.errors import DatabaseError
 from classrel_db.maths.projection import laid_upon
-from classrel_db.storage import arrays, exports
+from classrel_db.storage import arrays, exports, read
 from classrel_db.storage.read import STORED_NEIGHBORS
 
 if TYPE_CHECKING:
@@ -110,10 +111,16 @@ class Atlas:
         k = self.neighbors[model.name]
         return indices[:, :k], cosines[:, :k]
 
+    @cached_property
+    def read_as(self) -> Mapping[str, str]:
+        """The concepts that count as another one."""
+        return read.concept_map(self.reader())
+
     def _upon_the_first(
         self, points: NDArray[np.float64], concepts: Sequence[str]
     ) -> NDArray[np.float64]:
         """The map turned so that it lies on the first one, where they share classes enough."""
+        concepts = [self.read_as.get(concept, concept) for concept in concepts]
         if not self.first:
             self.first = dict(zip(concepts, points, strict=True))
             return points

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from classrel_db.catalog.lookup import Lookup
+    from classrel_db.catalog.tree_rows import Columns
     from classrel_db.records import StoredModel
 
+_SIMILAR = ("model", "class", "rank", "neighbor", "neighbor_concept", "cosine", "euclidean")
 _NAMED = 3  # models of one normalisation that a message lists
 
 
@@ -110,3 +112,31 @@ def _listed(names: Iterable[str]) -> str:
     shown = list(names)
     more = len(shown) - _NAMED
     return ", ".join(shown[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def rank_columns(
+    ranked: Sequence[Sequence[tuple[Any, ...]]], read_as: Mapping[str, str], k: int
+) -> Columns:
+    """The rows of ``similar`` of several models, of all their classes, as columns with the mean rank: of the
+    ``k`` classes with the best mean over the models that have them, which are half of them or more."""
+    places: dict[str, list[tuple[Any, ...]]] = {}
+    for rows in ranked:
+        for row in rows:
+            places.setdefault(read_as.get(row[4], row[4]), []).append(row)
+    mean = {
+        concept: sum(row[2] for row in rows) / len(rows)
+        for concept, rows in places.items()
+        if 2 * len(rows) >= len(ranked)
+    }
+    best = sorted(mean, key=lambda concept: (mean[concept], concept))[:k]
+    # the class of the first model gives a mapped one its name
+    rows = [
+        (*row[:3], *places[concept][0][3:4], concept, *row[5:7], mean[concept])
+        for concept in best
+        for row in places[concept]
+    ]
+    kinds = {"rank": "INTEGER", "cosine": "FLOAT", "euclidean": "DOUBLE", "mean_rank": "DOUBLE"}
+    return {
+        name: (kinds.get(name, "VARCHAR"), [row[number] for row in rows])
+        for number, name in enumerate((*_SIMILAR, "mean_rank"))
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ from classrel_db.outputs import require_other
 from classrel_db.records import EXPORT_FORMATS
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
     from typing import Any
 
@@ -69,6 +69,8 @@ class Exports(Projecting, Trees):
 
         Raises ArgumentError, UnknownModelError, and MissingExtraError for a map without umap-learn.
         """
+        if not isinstance(path, str | os.PathLike):
+            raise ArgumentError(f"an export is written to a path, not {path!r}")
         target = Path(path)
         chosen_format = _format_of(target, to)
         given: dict[str, Any] = {
@@ -96,7 +98,7 @@ class Exports(Projecting, Trees):
 def _format_of(path: Path, to: ExportFormat | None) -> ExportFormat:
     """The format asked for, else the one that the ending names. Raises ArgumentError where they disagree."""
     by_ending = _ENDINGS.get(path.suffix.lower())
-    if str(path) == "-":
+    if str(path) in {"-", "/dev/stdout"}:
         raise ArgumentError("an export is a file or a folder, and not standard output; name one")
     if to is None:
         if by_ending is None:

@@ -83,6 +83,12 @@ class Opened:
             with self._database.writer() as connection, transaction(connection):
                 yield connection
 
+    def _one(self, name: str) -> StoredModel:
+        """The model of this name. Raises UnknownModelError, and ArgumentError for what is no name."""
+        if not isinstance(name, str):
+            raise ArgumentError(f"name one model, not {name!r}")
+        return self._known_now().lookup.models(name)[0]
+
     def _distinct(self, names: Sequence[str], what: str = "comparison") -> list[StoredModel]:
         """The models of these names, two or more, each named once. Raises ArgumentError."""
         twice = next((name for name in names if list(names).count(name) > 1), None)

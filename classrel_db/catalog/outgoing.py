@@ -56,7 +56,7 @@ class Outgoing:
     def write(self) -> Exported:
         """Write the file or the folder."""
         if self.to == "projector":
-            with replacing_folder(self.path, projector.ENDINGS) as folder:
+            with replacing_folder(self.path, projector.foreign, projector.CONFIGURATIONS) as folder:
                 self._write_projector(folder)
         else:
             with replacing(self.path) as file:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from classrel_db.catalog.arguments import require_count, require_one_of
 from classrel_db.catalog.trees import Trees
+from classrel_db.errors import ArgumentError
 from classrel_db.records import ORDERS
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Pictured(Trees):
 
         require_one_of("order", order, ORDERS)
         require_count("most", most, 1, None)
-        (chosen,) = self._known_now().lookup.models(model)
+        chosen = self._one(model)
         places = (
             self.leaf_order(model, method=method, distance=distance) if order == "leaf" else None
         )
@@ -59,7 +60,7 @@ class Pictured(Trees):
         from classrel_db.storage import arrays
 
         require_count("seed", seed, 0, 2**63 - 1)
-        (chosen,) = self._known_now().lookup.models(model)
+        chosen = self._one(model)
         return arrays.table(matrices.histogram_columns(self._database.reader, chosen, seed))
 
     def tanglegram(
@@ -89,6 +90,10 @@ class Pictured(Trees):
 
         with self._forest(method, distance, progress) as forest:
             a, b = self._distinct([model_a, model_b])
+            if k is not None and around is None:
+                raise ArgumentError(
+                    "k is for around: classes of the clade at most; give a class too"
+                )
             if k is not None:
                 require_count("k", k, 2, None)
             focal = None

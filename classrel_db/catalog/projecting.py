@@ -42,5 +42,5 @@ class Projecting(Opened):
 
         require_one_of("by", by, PROJECTIONS)
         require_count("seed", seed, 0, _MOST_SEED)
-        (chosen,) = self._known_now().lookup.models(model)
+        chosen = self._one(model)
         return arrays.table(maps.map_rows(self._database.reader, chosen, by, seed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classrel_db.catalog.classwise import disagreement
+from classrel_db.catalog.heads import require_memory
 from classrel_db.catalog.tree_rows import Named
 from classrel_db.errors import ArgumentError, DatabaseError
 from classrel_db.maths import unit
+from classrel_db.maths.geometry import LEAST_CLASSES
 from classrel_db.maths.similarity import block_matrix
 from classrel_db.maths.support import neighbor_support
 from classrel_db.records import Step
@@ -155,7 +158,7 @@ def _shown(forest: Forest, model: StoredModel, settings: Settings) -> ReportedMo
     else:
         left_out.append(
             f"the tree: of more than {MOST_GROWN:,} classes it is shown only where it is stored; "
-            f"`classrel tree {model.name}` makes and stores it"
+            f"`classrel tree {shlex.quote(model.name)}` makes and stores it"
         )
     support = _support(forest, model, rows, neighbors[:, : settings.k], settings)
     if support is None and settings.resamples is None:
@@ -258,15 +261,16 @@ def _couples(
         )
         couples = []
     for number, (a, b) in enumerate(couples, 1):
-        try:
-            _require_whole(a, b)
+        is_stored = any(key[:2] == (a.model_id, b.model_id) for key in found)
+        obstacle = _obstacle(comparing, a, b, is_stored=is_stored)
+        if obstacle:
+            notes.append(obstacle)
+        else:
             if any(
                 (a.model_id, b.model_id, measure.name, None) not in found for measure in measures
             ):
                 found |= {_key(each): each for each in comparing.named([a, b])}
             disagreements.append(_disagreement(forest, comparing, a, b, seed))
-        except ArgumentError as error:
-            notes.append(f"{a.name} and {b.name} are not compared: {error}")
         forest.tell(Step("", "models", number, len(couples)))
     rows = [
         asdict(each) | {"model_a": by_id[each.model_a].name, "model_b": by_id[each.model_b].name}
@@ -275,14 +279,42 @@ def _couples(
     return rows, disagreements, notes
 
 
-def _require_whole(*models: StoredModel) -> None:
-    """Raise ArgumentError where comparing these heads would take longer than a report may."""
-    for model in models:
-        if model.n_classes > MOST_WHOLE:
-            raise ArgumentError(
-                f"{model.name} has {model.n_classes:,} classes, more than {MOST_WHOLE:,}; "
-                "`classrel compare --all` compares and stores it"
-            )
+def _obstacle(
+    comparing: Comparing, a: StoredModel, b: StoredModel, *, is_stored: bool
+) -> str | None:
+    """Why two models are not compared for a report, and what to do; None where they can be."""
+    both = f"{a.name} and {b.name}"
+    names = shlex.join([a.name, b.name])
+    shared = len(comparing.alignment.shared(a, b))
+    if shared < LEAST_CLASSES:
+        what = f"only {shared} of the {LEAST_CLASSES} classes needed" if shared else "no class"
+        return (
+            f"{both} are not compared: they share {what}. Classes are the same by their concept; "
+            "`classrel map FILE` says which others are"
+        )
+    if a.normalization != b.normalization:
+        return (
+            f"{both} are not compared: {a.name} is normalised by {a.normalization} and {b.name} by "
+            f"{b.normalization}, and numbers of the one mean something else in the other; `classrel compare "
+            f"{names} --normalize {a.normalization}` compares the raw heads under one"
+        )
+    larger = [
+        f"{model.name} has {model.n_classes:,} classes, more than {MOST_WHOLE:,}"
+        for model in (a, b)
+        if model.n_classes > MOST_WHOLE
+    ]
+    if larger and is_stored:
+        return f"the classes on which {both} disagree are left out: {larger[0]}"
+    try:
+        require_memory(shared)
+    except ArgumentError as error:
+        return f"{both} are not compared: {error}"
+    if larger:
+        return (
+            f"{both} are not compared: {larger[0]}; `classrel compare --all {names}` compares and stores "
+            "them"
+        )
+    return None
 
 
 def _disagreement(

@@ -20,6 +20,7 @@ from classrel_db.figures.style import (
     inches,
 )
 from classrel_db.records import RESAMPLES
+from classrel_db.storage import arrays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,15 +59,18 @@ def neighbors(
     ``width`` is column, page or millimetres: a column for one model, else a page. ``ax`` are axes to draw
     on, one a model. Raises ArgumentError for more than 100 bars a panel, and what ``similar`` raises.
     """
-    data = catalog.similar(
-        query,
-        models=models,
-        k=k,
-        include_self=include_self,
-        support=support,
-        resamples=resamples,
-        seed=seed,
-        progress=progress,
+    # held in memory: a relation of the file's ends with the next write
+    data = arrays.kept(
+        catalog.similar(
+            query,
+            models=models,
+            k=k,
+            include_self=include_self,
+            support=support,
+            resamples=resamples,
+            seed=seed,
+            progress=progress,
+        )
     )
     rows = _dicts(data)
     panels: dict[str, list[dict[str, Any]]] = {}

@@ -150,5 +150,5 @@ def _lines(
             alpha=0.8,
         )
     )
-    axis.set(xlim=(0, 1), ylim=(n - 0.5, -0.5))
+    axis.set(xlim=(-0.03, 1.03), ylim=(n - 0.5, -0.5))
     axis.axis("off")

@@ -372,8 +372,16 @@ def _name_beside(
                 solid_capstyle="butt", clip_on=False)  # fmt: skip
         ax.plot([x(beyond + 0.03), x(beyond + 0.1)], [middle, at], color=each.colour, linewidth=0.5,
                 transform=place, clip_on=False)  # fmt: skip
-        ax.text(x(beyond + 0.12), at, fitted(each.shown, room), fontproperties=Letters(size), color=INK, transform=place,
-                va="center", ha="left" if outward > 0 else "right")  # fmt: skip
+        ax.text(
+            x(beyond + 0.12),
+            at,
+            fitted(each.shown, room),
+            fontproperties=Letters(size),
+            color=INK,
+            transform=place,
+            va="center",
+            ha="left" if outward > 0 else "right",
+        )
 
 
 def _write_support(ax: Axes, nodes: Nodes, orientation: Orientation) -> None:

@@ -94,8 +94,10 @@ class Database:
             return self._times_opened
 
     @contextmanager
-    def writer(self) -> Iterator[DuckDBPyConnection]:
+    def writer(self, *, own: bool = True) -> Iterator[DuckDBPyConnection]:
         """A connection that may write, with this classrel's schema and macros in the file.
+
+        What is not classrel's ``own`` statement may take them away: the next writer looks again.
 
         A new database is made under another name and takes its own when the body has succeeded: it
         is there whole or not at all.
@@ -105,6 +107,8 @@ class Database:
             if self.exists():
                 with self._writing(self.path) as connection:
                     yield connection
+                if not own:
+                    self._written = None
                 return
             target = Path(os.path.realpath(self.path))
             with _built_beside(target) as fresh:

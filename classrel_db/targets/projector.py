@@ -8,6 +8,7 @@ names them for the projector on its own, ``projector_config.pbtxt`` for TensorBo
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from itertools import chain
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-ENDINGS = (".tsv", ".bytes", ".json", ".pbtxt")
+CONFIGURATIONS = ("projector_config.json", "projector_config.pbtxt")
 MOST_SPELLED = 20_000_000  # numbers of a head that are also written as text: some 200 MB
 
 # what ends a cell or a line, for the readers of these files or for Python; they know no quotes
 _BREAKS = re.compile(r"[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
+_OWN = re.compile(r".+\.(tensors\.(tsv|bytes)|metadata\.tsv)")
 _NOT_IN_NAMES = re.compile(r"[^\w.@+-]+")
 
 
@@ -92,17 +94,33 @@ def _write_configurations(folder: Path, written: Sequence[Written]) -> None:
     ]
     messages = [
         "embeddings {\n"
-        f"  tensor_name: {json.dumps(each.name)}\n"
+        f"  tensor_name: {_text(each.name)}\n"
         f"  tensor_shape: {each.shape[0]}\n"
         f"  tensor_shape: {each.shape[1]}\n"
-        f"  tensor_path: {json.dumps(each.tensors)}\n"
-        f"  metadata_path: {json.dumps(each.metadata)}\n"
+        f"  tensor_path: {_text(each.tensors)}\n"
+        f"  metadata_path: {_text(each.metadata)}\n"
         "}\n"
         for each in written
     ]
     configuration = json.dumps({"embeddings": described}, indent=2)
     (folder / "projector_config.json").write_text(f"{configuration}\n", encoding="utf-8")
     (folder / "projector_config.pbtxt").write_text("".join(messages), encoding="utf-8")
+
+
+def _text(value: str) -> str:
+    """A string of protobuf's text format: UTF-8 as it is, for it knows no surrogates."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def foreign(files: Sequence[Path]) -> str | None:
+    """The name of one of these that an export has not written, None where it has written them all."""
+    for file in files:
+        own = file.name in CONFIGURATIONS or _OWN.fullmatch(file.name)
+        if not own or not file.is_file() or file.is_symlink():
+            return file.name
+    if {file.name for file in files}.isdisjoint(CONFIGURATIONS):
+        return files[0].name
+    return None
 
 
 def _write_lines(file: Path, rows: Iterable[Sequence[str]]) -> None:
@@ -113,7 +131,12 @@ def _write_lines(file: Path, rows: Iterable[Sequence[str]]) -> None:
 
 def _file_name(name: str, taken: Sequence[str]) -> str:
     """A model's name as the beginning of file names, unlike those ``taken``, in any case."""
-    plain = _NOT_IN_NAMES.sub("_", name)[:100].strip(".") or "model"
+    plain = _NOT_IN_NAMES.sub("_", name)
+    try:
+        cut = os.fsencode(plain)[:100]
+    except UnicodeEncodeError:  # the file system takes ASCII alone
+        cut = plain.encode("ascii", "replace").replace(b"?", b"_")[:100]
+    plain = cut.decode("utf-8", "ignore").strip(".") or "model"
     found, number = plain, 1
     while found.casefold() in {each.casefold() for each in taken}:
         number += 1

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -554,3 +555,95 @@ def test_what_is_stored_is_the_standardised_head(small):
     """Which the other tests of this file rest on."""
     with np.load(small.path.parent / "narrow.npz") as head:
         assert vectors(small, "narrow")[0] == pytest.approx(standardized(head["weight"]), abs=1e-6)
+
+
+def test_a_users_own_files_are_never_replaced(small, tmp_path):
+    mine = tmp_path / "mine"
+    (mine / "sub.tsv").mkdir(parents=True)
+    (mine / "results.tsv").write_text("x")
+    (mine / "notes.json").write_text("{}")
+    (mine / "sub.tsv" / "thesis.docx").write_text("x")
+    before = {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()}
+    with pytest.raises(ArgumentError, match="is not of an export"):
+        small.export(mine, "projector", models="narrow")
+    shutil.rmtree(mine / "sub.tsv")
+    with pytest.raises(ArgumentError, match="is not of an export"):
+        small.export(mine, "projector", models="narrow")
+    # files that an export could have written, but none that says so
+    for name in ("results.tsv", "notes.json"):
+        (mine / name).rename(mine / f"{name}.metadata.tsv")
+    with pytest.raises(ArgumentError, match="is not of an export"):
+        small.export(mine, "projector", models="narrow")
+    assert len(before) == 3
+    assert sorted(path.read_text() for path in mine.iterdir()) == ["x", "{}"]
+
+
+def test_a_folder_that_is_there_stays_the_same_folder(small, tmp_path):
+    folder = tmp_path / "there"
+    folder.mkdir()
+    number = folder.stat().st_ino
+    small.export(folder, "projector", models=["narrow", "two"], clusters=0)
+    assert (folder / "two.metadata.tsv").exists()
+    small.export(folder, "projector", models="narrow", clusters=0)
+    assert folder.stat().st_ino == number
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "narrow.metadata.tsv", "narrow.tensors.bytes", "narrow.tensors.tsv",
+        "projector_config.json", "projector_config.pbtxt",
+    ]  # fmt: skip
+
+
+def test_names_are_utf8_in_both_configurations_and_short_enough_for_files(tmp_path):
+    rows = np.eye(3, dtype=np.float32)
+    names = ["crab 🦀", "鮨" * 100]
+    columns = {"class": ["a", "b", "c"], "concept": ["a", "b", "c"]}
+    projector.write_projector(
+        tmp_path, [projector.Embedding(name, rows, columns) for name in names]
+    )
+    said = (tmp_path / "projector_config.pbtxt").read_text("utf-8")
+    assert re.findall(r'tensor_name: "(.*)"', said) == names
+    assert max(len(path.name.encode()) for path in tmp_path.iterdir()) < 140
+    assert len(list(tmp_path.glob("鮨*"))) == 3
+
+
+def test_a_file_keeps_its_permissions_when_it_is_replaced(small, tmp_path):
+    path = tmp_path / "private.csv"
+    path.write_text("")
+    path.chmod(0o600)
+    small.export(path, models="narrow")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_under_dev_is_written_whole_or_not_at_all(small, monkeypatch):
+    shared = Path("/dev/shm")
+    if not shared.is_dir():
+        pytest.skip("this system has no /dev/shm to write to")
+    path = shared / "classrel-test-half.csv"
+    monkeypatch.setattr(tables, "write_csv", _half_written)
+    try:
+        with pytest.raises(ArgumentError, match="No space left"):
+            small.export(path, models="narrow")
+        assert not list(shared.glob("*classrel-test-half*"))
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def test_maps_are_laid_upon_one_another_by_the_concept_map(tmp_path):
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(12, 6))
+    turned = np.linalg.qr(random.normal(size=(6, 6)))[0]
+    with classrel_db.open(tmp_path / "mapped.duckdb") as catalog:
+        add(
+            catalog,
+            tmp_path,
+            made("one", [f"c{i}" for i in range(12)], weight=rows),
+            normalize="none",
+        )
+        add(
+            catalog, tmp_path, made("other", [f"d{i}" for i in range(12)], weight=rows @ turned),
+            normalize="none",
+        )  # fmt: skip
+        catalog.map_concepts({f"c{i}": f"d{i}" for i in range(12)})
+        catalog.export(tmp_path / "a.parquet", "embedding-atlas", clusters=0, k=3)
+    table = parquet.read_table(tmp_path / "a.parquet")
+    points = np.column_stack([table["x"].to_numpy(), table["y"].to_numpy()])
+    assert points[12:] == pytest.approx(points[:12], abs=1e-5)

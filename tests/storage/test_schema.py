@@ -211,3 +211,12 @@ def test_an_older_duckdb_reads_a_file_that_was_written_twice(older_duckdb, store
     )
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout) == [expected, [["second"]]]
+
+
+def test_what_a_users_statement_took_away_is_there_after_the_next_write(stored):
+    with classrel_db.open(stored(name="first")) as catalog:
+        catalog.tag("first", kind="small")  # the file is as this catalog's own write has left it
+        catalog.sql("DROP MACRO TABLE neighbors", write=True)
+        assert not all(ok for _, _, ok, _ in catalog.check().fetchall())
+        catalog.tag("first", kind="tiny")
+        assert all(ok for _, _, ok, _ in catalog.check().fetchall())
