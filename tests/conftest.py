@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from browser import QUIET, chromium
 from databases import copy_database, kept_open
 from hypothesis import settings
 from oracle import REAL, RawHead, load_real
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from playwright.sync_api import Browser
+
 settings.register_profile("classrel", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("classrel")
 
@@ -36,7 +39,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that none of them is left to one process at the end."""
-    long = ("test_readme.py", "test_cli_trees.py", "test_wheel.py")
+    long = (
+        "test_readme.py",
+        "test_room.py",
+        "test_cli_trees.py",
+        "test_explorer.py",
+        "test_wheel.py",
+    )
     items.sort(key=lambda item: item.path.name not in long)
 
 
@@ -59,6 +68,19 @@ def classrel(
         return subprocess.CompletedProcess(command, code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One for all tests of a process: there can't be a second driver."""
+    path = chromium()
+    if path is None:
+        pytest.skip("no Chromium: `make test` installs it where apt can; or name one by $CHROMIUM")
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[dev]'")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=path, args=list(QUIET))
+        yield opened
+        opened.close()
 
 
 @dataclass(frozen=True)

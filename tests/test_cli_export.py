@@ -270,34 +270,23 @@ def test_embedding_atlas_finds_neighbours_by_their_numbers(atlas):
     assert {row["class"] for row in near} == {label for (label,) in wanted}
 
 
-def test_the_page_of_embedding_atlas_shows_the_classes_and_runs_no_label(atlas):
+def test_the_page_of_embedding_atlas_shows_the_classes_and_runs_no_label(atlas, browser):
     """All but the map itself: that is drawn by WebGPU with 16-bit floats, which no software has."""
-    browsers = ("chromium", "chromium-browser", "google-chrome")
-    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, browsers)), None)
-    if program is None:
-        pytest.skip("needs Chromium: install it, or name it in CHROMIUM")
-    from playwright.sync_api import sync_playwright
-
     served, _ = atlas
     asked: list[str] = []
     told: list[str] = []
-    flags = ["--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-gpu"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=flags)
-        try:
-            page = browser.new_page(viewport={"width": 1600, "height": 1000})
-            page.on("request", lambda request: asked.append(request.url))
-            page.on("pageerror", lambda error: told.append(str(error)))
-            page.on(
-                "console", lambda said: told.append(said.text) if said.type == "error" else None
-            )
-            page.goto(served.url)
-            page.get_by_text("1,006 / 1,006 points").wait_for(timeout=60_000)
-            page.get_by_text(HOSTILE[0], exact=True).first.wait_for(timeout=30_000)
-            shown = page.inner_text("body")
-            hit = page.evaluate("window.hit")
-        finally:
-            browser.close()
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    try:
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: told.append(str(error)))
+        page.on("console", lambda said: told.append(said.text) if said.type == "error" else None)
+        page.goto(served.url)
+        page.get_by_text("1,006 / 1,006 points").wait_for(timeout=60_000)
+        page.get_by_text(HOSTILE[0], exact=True).first.wait_for(timeout=30_000)
+        shown = page.inner_text("body")
+        hit = page.evaluate("window.hit")
+    finally:
+        page.close()
     assert hit is None
     for text in ("hostile", REAL[0], *HOSTILE[1:4], "nearest_cosine", "cluster"):
         assert text in shown

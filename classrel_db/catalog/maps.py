@@ -67,7 +67,8 @@ def _by_umap(model: StoredModel, U: NDArray[np.float64], seed: int) -> NDArray[n
         points, parts = umap_points(U, seed)
     except ImportError as error:
         raise MissingExtraError(
-            'a map by umap needs the package umap-learn; pip install "classrel-db[map]" brings it'
+            'a map by umap needs the package umap-learn; pip install "classrel-db[map]" brings it (in a '
+            'clone: .venv/bin/pip install -e ".[map]")'
         ) from error
     if parts > 1:
         warnings.warn(

@@ -107,7 +107,7 @@ class Outgoing:
             named["center"] = center
         archive.write_npz(file, named)
         again = ["classrel", "ingest", str(self.path), "--normalize", model.normalization]
-        self.notes.append(f"`{shlex.join(again)}` reads the head again")
+        self.notes.append(f"`{shlex.join(again)}` reads the head again, into another database")
 
     def _write_projector(self, folder: Path) -> None:
         written = projector.write_projector(folder, map(self._embedding, self._each()))

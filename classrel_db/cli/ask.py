@@ -94,7 +94,7 @@ def similar(
             )
         ways = catalog.normalizations(model or None)
         if support:
-            _tell_of_support(drawn, seed or 0, len(ways))
+            tell_of_support(drawn, seed or 0, len(ways))
         if len(set(ways.values())) > 1:
             listed = ", ".join(f"{name} {way}" for name, way in ways.items())
             tell(f"note: normalised in different ways ({listed}): compare ranks, not numbers")
@@ -286,7 +286,7 @@ def shell(context: click.Context, commands: tuple[str, ...], db: Path | None) ->
     context.exit(code)
 
 
-def _tell_of_support(resamples: int, seed: int, n_models: int) -> None:
+def tell_of_support(resamples: int, seed: int, n_models: int) -> None:
     """How to read the two columns."""
     tell(
         f"support: of {resamples:,} bootstrap resamples of the dimensions (seed {seed}), the share that "

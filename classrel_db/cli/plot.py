@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from classrel_db.cli.ask import tell_of_support
 from classrel_db.cli.desk import FILE, database, open_catalog, show, tell, watched
 from classrel_db.cli.trees import clustered, names_option, permutations_option, seed_option
 from classrel_db.records import CLADE_RESAMPLES, ORDERS, PROJECTIONS, RESAMPLES
@@ -100,6 +101,8 @@ def neighbors(
         if _in_terminal(drawn):
             with watched() as progress:
                 rows = catalog.similar(query, **asked, progress=progress)
+            if support:
+                tell_of_support(resamples, seed, len(catalog.normalizations(model or None)))
             _show(catalog, rows, "neighbor_tables")
             return
         _draw(

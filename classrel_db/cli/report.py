@@ -85,4 +85,6 @@ def report(
                 title=title,
                 progress=progress,
             )
-        tell(f"wrote {output}, {megabytes(output.stat().st_size)}; open it in a browser")
+        # a pipe has no size
+        size = f", {megabytes(output.stat().st_size)}" if output.is_file() else ""
+        tell(f"wrote {output}{size}; open it in a browser")

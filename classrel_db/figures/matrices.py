@@ -250,15 +250,19 @@ def agreement(
 ) -> Drawn:
     """How far every two models agree, by one measure, with the tree that joins those that agree most.
 
-    ``measure`` is one of :data:`classrel_db.maths.measures.MEASURES`. Models stand in the order of an
-    average-linkage tree of 1 - agreement. What can't be compared (fewer than 4 shared classes, another
-    normalisation) is hatched, and then there is no tree. Data as of
-    :meth:`~classrel_db.catalog.Catalog.compare_all`. Raises ArgumentError for fewer than two models.
+    ``measure`` is one of :data:`classrel_db.maths.measures.MEASURES`. Colours go from 0 to what a head has
+    with itself, bright where models agree. Models stand in the order of an average-linkage tree of what
+    they lack of that. What can't be compared (fewer than 4 shared classes, another normalisation) is hatched,
+    and then there is no tree. Data as of :meth:`~classrel_db.catalog.Catalog.compare_all`. Raises
+    ArgumentError for fewer than two models.
     """
     from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage
     from scipy.spatial.distance import squareform
 
+    from classrel_db.maths.measures import MEASURES
+
     data = catalog.compare_all(models, measures=measure, progress=progress)
+    kind = MEASURES[measure]
     found = data.project("model_a, model_b, estimate").fetchall()
     names = list(catalog.normalizations(models))
     if len(names) < 2:
@@ -274,7 +278,7 @@ def agreement(
     order = np.arange(n)
     Z = None
     if whole and n > 2:
-        apart = np.where(off, 1 - values, 0.0)
+        apart = np.where(off, np.abs(kind.at_self - values), 0.0)
         Z = linkage(squareform(apart, checks=False), "average", optimal_ordering=True)
         order = leaves_list(Z)
     values = values[np.ix_(order, order)]
@@ -290,7 +294,15 @@ def agreement(
         shown = [fitted(name, room, size) for name in names]
         masked = np.ma.masked_invalid(values)
         ax.set_facecolor("#f0f0f0")
-        image = ax.imshow(masked, aspect="auto")
+        # from what heads with nothing in common have to what a head has with itself; bright is alike
+        alike = kind.at_self > kind.bounds[0]
+        image = ax.imshow(
+            masked,
+            aspect="auto",
+            cmap="viridis" if alike else "viridis_r",
+            vmin=np.nanmin(values, initial=0.0),
+            vmax=kind.at_self if alike else kind.bounds[1],
+        )
         for i in range(n):
             for j in range(n):
                 if i == j:

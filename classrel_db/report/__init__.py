@@ -44,8 +44,8 @@ def write(
     output = Path(path)
     if output.suffix.lower() not in _ENDINGS:
         raise ArgumentError(
-            f"a report is an HTML file, and {output} does not end in {' or '.join(_ENDINGS)}; name it "
-            f"{output.with_suffix('.html').name}"
+            f"a report is an HTML file, and {output} does not end in {' or '.join(_ENDINGS)}; name "
+            f"{_advised(output)}"
         )
     require_other(output, catalog.path)
     with replacing(output) as target:  # before the work: a folder that is not there is told at once
@@ -54,3 +54,9 @@ def write(
         )
         target.write_text(document(Payload(report), title), encoding="utf-8")
     return output
+
+
+def _advised(output: Path) -> str:
+    """What to name instead: the same with the right ending, where that is the name of a file."""
+    is_named = output.name[:1].isalnum() and not output.is_dir()
+    return f"it {output.with_suffix('.html').name}" if is_named else "a file that ends in .html"

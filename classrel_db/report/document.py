@@ -46,6 +46,7 @@ _LIBRARY = ("bokeh.min.js", "bokeh-api.min.js")
 def document(payload: Payload, title: str) -> str:
     """The whole document. Nothing in it is read from elsewhere, and its own policy forbids that it be."""
     library, script = _library(), _script()
+    title = _readable(title)
     parts = {
         "title": escape(printable(title)),
         "policy": escape(_policy(library, script)),
@@ -64,6 +65,15 @@ def document(payload: Payload, title: str) -> str:
     }
     pieces = _ours("page.html").split("%%")  # text and the names of parts in turns
     return "".join(parts[piece] if place % 2 else piece for place, piece in enumerate(pieces))
+
+
+def _readable(title: str) -> str:
+    """``title`` with bytes that the locale could not read, surrogates here, as UTF-8, or else written out."""
+    try:
+        known = title.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        known = title.encode("utf-8", "backslashreplace")
+    return known.decode("utf-8", "backslashreplace")
 
 
 def _block(name: str, kind: str, text: str) -> str:

@@ -58,7 +58,7 @@ class Payload:
                 ]
             ),
             "notes": report.notes,
-            "measures": _measures({each["measure"] for each in report.comparisons}),
+            "measures": _measures({(each["measure"], each["k"]) for each in report.comparisons}),
             "resamples": max((settings.resamples_of(m.model) for m in report.models), default=0),
         }
 
@@ -172,11 +172,23 @@ def _index_kind(n: int) -> str:
     return "u2" if n <= np.iinfo(np.uint16).max else "u4"
 
 
-def _measures(names: set[str]) -> dict[str, dict[str, Any]]:
+def _measures(found: set[tuple[str, int | None]]) -> dict[str, dict[str, Any]]:
+    """What can be chosen: each measure, at each k that there is of it."""
     from classrel_db.maths.measures import MEASURES
 
+    order = list(MEASURES)
+    chosen = sorted(found, key=lambda each: (order.index(each[0]), each[1] or 0))
     return {
-        name: {"title": measure.title, "reading": measure.reading, "bounds": measure.bounds}
-        for name, measure in MEASURES.items()
-        if name in names
+        name if k is None else f"{name}, k = {k}": {
+            "measure": name,
+            "k": k,
+            "title": MEASURES[name].title,
+            "reading": _sentence(MEASURES[name].reading),
+            "bounds": MEASURES[name].bounds,
+        }
+        for name, k in chosen
     }
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

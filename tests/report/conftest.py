@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import json
-import os
 import re
 import shutil
 from dataclasses import dataclass, field
@@ -25,25 +24,6 @@ if TYPE_CHECKING:
 
 TWO = ("efficientnet_lite0", "efficientnet_lite2")
 RESAMPLES = 20
-_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
-
-
-def chromium() -> str | None:
-    """The browser that the tests drive: $CHROMIUM, else one on PATH."""
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _CHROMIUM)), None)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    path = chromium()
-    if path is None:
-        pytest.skip("no Chromium: `make test` installs it where apt can; or name one by $CHROMIUM")
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[dev]'")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=path, args=list(QUIET))
-        yield opened
-        opened.close()
 
 
 @dataclass

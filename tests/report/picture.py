@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.report.conftest import QUIET, chromium
+from tests.browser import QUIET, chromium
 
 
 def main(report: str, out: str) -> None:

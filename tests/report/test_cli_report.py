@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -63,6 +65,14 @@ def test_support_can_be_left_out(stored: Callable[..., Path], tmp_path: Path) ->
         (("{folder}/none/r.html",), "No such file or directory"),
         (("{folder}",), "does not end in .html"),
         (("{folder}/r.pdf",), "name it r.html"),
+        (("{folder}/r",), "name it r.html"),
+        (("{folder}",), "name a file that ends in .html"),
+        (("",), "name a file that ends in .html"),
+        ((".",), "name a file that ends in .html"),
+        (("..",), "name a file that ends in .html"),
+        (("/",), "name a file that ends in .html"),
+        (("-",), "name a file that ends in .html"),
+        (("{folder}/.html",), "name a file that ends in .html"),
         (("{folder}/r.html", "-m", "nothing"), 'no model "nothing"'),
         (("{folder}/r.html", "-k", "0"), "k is 0"),
         (("{folder}/r.html", "-k", "101"), "from 1 to 100"),
@@ -82,6 +92,38 @@ def test_bad_input_is_told_and_nothing_is_left(
     assert ran.stderr.startswith("error: ")
     assert message in ran.stderr
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("Krebse für alle".encode().decode("ascii", "surrogateescape"), "Krebse für alle"),
+        ("a \udcff", "a \\xff"),
+        ("a \ud83d", "a \\ud83d"),
+    ],
+)
+def test_a_title_that_the_locale_could_not_read(
+    stored: Callable[..., Path], tmp_path: Path, given: str, shown: str
+) -> None:
+    with classrel_db.open(stored(n_classes=12)) as catalog:
+        report.write(catalog, tmp_path / "r.html", resamples=0, title=given)
+    text = (tmp_path / "r.html").read_text("utf-8")
+    assert f"<title>{shown}</title>" in text
+    assert Stored(text).manifest["title"] == shown
+
+
+def test_a_pipe_has_no_size(classrel: Run, stored: Callable[..., Path], tmp_path: Path) -> None:
+    pipe = tmp_path / "r.html"
+    os.mkfifo(pipe)
+    received: list[str] = []
+    reader = Thread(target=lambda: received.append(pipe.read_text("utf-8")), daemon=True)
+    reader.start()
+    ran = classrel("report", pipe, "--resamples", 0, "--db", stored(n_classes=12))
+    reader.join(60)
+    assert ran.returncode == 0
+    assert "kB" not in ran.stderr
+    assert f"wrote {pipe}; open it" in ran.stderr
+    assert received[0].rstrip().endswith("</html>")
 
 
 def test_the_database_is_not_written_over(stored: Callable[..., Path], tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-// Find a class as one types: matches at the beginning first, then at the beginning of a word, then anywhere.
+// Find a class as one types, by what any model calls it: matches at the beginning first, then at the
+// beginning of a word, then anywhere.
 
 const MOST_FOUND = 50;
 
@@ -7,16 +8,20 @@ const finding = lazilyFound();
 function lazilyFound() {
   let listed = null;
   return () => {
+    const folded = (named) => ({
+      ...named,
+      folded: named.label.toLowerCase(),
+      foldedId: named.id.toLowerCase(),
+    });
     listed ??= [...classes.values()].map((each) => ({
-      ...each,
-      folded: each.label.toLowerCase(),
-      foldedId: each.id.toLowerCase(),
+      ...folded(each),
+      others: each.others.map(folded),
     }));
     return listed;
   };
 }
 
-// How well a class fits the words typed, the lower the better; Infinity where it does not.
+// How well a name of a class fits the words typed, the lower the better; Infinity where it does not.
 function fitOf(each, typed) {
   const at = each.folded.indexOf(typed);
   if (at === 0) return each.folded.length === typed.length ? 0 : 1;
@@ -32,10 +37,22 @@ function found(typed) {
   const words = typed.trim().toLowerCase();
   const tiers = [[], [], [], [], []];
   for (const each of finding()) {
-    const fit = words ? fitOf(each, words) : 1;
-    if (fit < tiers.length) tiers[fit].push(each);
+    let fit = words ? fitOf(each, words) : 1;
+    let also = null; // what another model calls it, where that fits better
+    for (const other of words ? each.others : []) {
+      const otherFit = fitOf(other, words);
+      if (otherFit < fit) [fit, also] = [otherFit, other];
+    }
+    if (fit < tiers.length) tiers[fit].push({ ...each, also });
   }
   return tiers.flat();
+}
+
+// What stands behind the label of a class that is found: its id, and the other name that was typed.
+function behind({ label, id, also }) {
+  if (!also) return shortened(id, 40);
+  const other = [also.label === label ? "" : also.label, also.id].filter(Boolean).join(", ");
+  return [shortened(id, 40), `also ${shortened(other || also.label, 80)}`].filter(Boolean).join("; ");
 }
 
 function makeFinder(chosen) {
@@ -53,6 +70,9 @@ function makeFinder(chosen) {
   const choose = (each) => {
     input.value = each.label;
     close();
+    // to what was found: the next "/" begins a search of its own
+    input.blur();
+    document.getElementById("view").focus({ preventScroll: true });
     chosen(each.key);
   };
   const activate = (at) => {
@@ -66,14 +86,15 @@ function makeFinder(chosen) {
   const open = () => {
     const every = found(input.value);
     shown = every.slice(0, MOST_FOUND);
-    const options = shown.map((each, at) =>
-      element(
+    const options = shown.map((each, at) => {
+      const more = behind(each);
+      return element(
         "li",
         { role: "option", id: `found-${at}`, "aria-selected": "false", dir: "auto" },
         element("span", {}, shortened(each.label, 120)),
-        each.id ? element("small", {}, shortened(each.id, 40)) : null,
-      ),
-    );
+        more ? element("small", {}, more) : null,
+      );
+    });
     const rest = every.length - shown.length;
     if (!every.length) options.push(element("li", { class: "none" }, "no class of that name"));
     if (rest) options.push(element("li", { class: "none" }, `and ${counted(rest)} more`));

@@ -137,15 +137,19 @@ lazily(manifest, {
   disagreements: ((id) => () => JSON.parse(read(id)))(manifest.disagreements),
 });
 
-// Every class of the page once: by its key, called as the first model that has it calls it.
+// Every class of the page once: by its key, called as the first model that has it calls it. `others` are
+// the labels and ids that it has in other models.
 const classes = new Map();
 for (const space of spaces) {
   space.keys.forEach((key, index) => {
-    if (!classes.has(key)) {
-      const label = space.labels[index];
-      const concept = visible(space.concepts[index]);
-      const id = concept === label.toLowerCase() ? "" : concept;
-      classes.set(key, { key, label, id });
+    const label = space.labels[index];
+    const concept = visible(space.concepts[index]);
+    const id = concept === label.toLowerCase() ? "" : concept;
+    const first = classes.get(key);
+    if (!first) {
+      classes.set(key, { key, label, id, others: [] });
+    } else if (![first, ...first.others].some((each) => each.label === label && each.id === id)) {
+      first.others.push({ label, id });
     }
   });
 }

@@ -99,7 +99,8 @@ class Circular extends Projection {
 
   // The way along the leaves from one place to another.
   along(from, to, radius) {
-    const steps = Math.max(1, Math.ceil(Math.abs(to - from) * 180 * Math.max(0.35, radius)));
+    // far outside the tree an arc is small in the frame: no more steps than near it
+    const steps = Math.max(1, Math.ceil(Math.abs(to - from) * 180 * clamp(radius, 0.35, 4)));
     return Array.from({ length: steps + 1 }, (_, step) =>
       this.point(from + ((to - from) * step) / steps, radius),
     );

@@ -45,7 +45,8 @@ class ModelsView {
   }
 
   comparisons() {
-    return manifest.comparisons.filter((each) => each.measure === state.measure);
+    const { measure, k } = manifest.measures[state.measure] ?? {};
+    return manifest.comparisons.filter((each) => each.measure === measure && each.k === k);
   }
 
   between(a, b) {
@@ -106,6 +107,13 @@ class ModelsView {
         ),
       ),
       element("tbody", {}, rows),
+      this.comparisons().some((each) => each.low !== null || each.p_value !== null)
+        ? null
+        : element(
+            "caption",
+            {},
+            "Intervals and p: run `classrel compare --all --permutations 999 --resamples 1000`, and report again.",
+          ),
     );
   }
 

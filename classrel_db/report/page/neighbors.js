@@ -82,6 +82,11 @@ class NeighborsView {
     const key = SUPPORT_LEVELS.map(([name, text]) =>
       element("span", { class: "key" }, swatch(SUPPORT_COLOURS[themeName()][name]), text),
     );
+    if (state.k > manifest.k) {
+      key.push(
+        element("span", { class: "key" }, swatch(SUPPORT_COLOURS[themeName()].unknown), "not computed"),
+      );
+    }
     return element(
       "p",
       { class: "legend" },

@@ -4,6 +4,8 @@
 const TABS = ["neighbors", "tree", "matrix", "models", "about"];
 const LAYOUTS = ["circular", "rectangular"];
 const ORDERS = ["leaf", "class"];
+const FURTHEST = 1e6; // from the origin that a range can end: beyond every matrix and tree
+const NARROWEST = 1e-4; // that a range can be, as it is rounded in the fragment
 
 const START = Object.freeze({
   tab: "neighbors",
@@ -82,9 +84,10 @@ function stateOf(fragment) {
   const numbers = (name, sign) => (parts.get(name) ?? "").split(sign).filter(Boolean).map(Number);
   const range = (name) => {
     const values = numbers(name, "_");
-    const sound = values.length === 4 && values.every(Number.isFinite);
-    return sound && values[0] < values[1] && values[2] < values[3] ? values : null;
+    const sound = values.length === 4 && values.every((value) => Math.abs(value) <= FURTHEST);
+    return sound && isWide(values[0], values[1]) && isWide(values[2], values[3]) ? values : null;
   };
+  const isWide = (low, high) => high - low >= NARROWEST;
   const known = (name) => parts.getAll(name).filter((each) => modelNamed.has(each));
   const model = one("model", (name) => modelNamed.has(name), START.model);
   const last = 2 * modelNamed.get(model).size - 1;
@@ -98,7 +101,7 @@ function stateOf(fragment) {
     clusters: whole("clusters", 1, 200, START.clusters),
     toggled: numbers("clades", ".").filter((node) => Number.isInteger(node) && node < last),
     order: one("order", (name) => ORDERS.includes(name), START.order),
-    measure: one("measure", (name) => name in manifest.measures, START.measure),
+    measure: one("measure", (name) => Object.hasOwn(manifest.measures, name), START.measure),
     pair: known("pair").length === 2 ? known("pair") : [],
     treeRange: range("tree"),
     matrixRange: range("cells"),

@@ -6,8 +6,8 @@ const CLUSTER_COLOURS = {
   dark: ["#5aa9e6", "#f0b030", "#2cc295", "#e29ac4", "#9ad8ff", "#ff8a3d"],
 };
 const SUPPORT_COLOURS = {
-  light: { high: "#0b5c8f", middle: "#5fa3cf", low: "#bcd7ea", unknown: "#5fa3cf" },
-  dark: { high: "#7cc0f4", middle: "#3f83b5", low: "#28506d", unknown: "#5795c4" },
+  light: { high: "#0b5c8f", middle: "#5fa3cf", low: "#bcd7ea", unknown: "#a3a8ad" },
+  dark: { high: "#7cc0f4", middle: "#3f83b5", low: "#28506d", unknown: "#7b8086" },
 };
 // below zero, zero, above zero: the ends are as light or dark as each other
 const SIGNED_COLOURS = {
