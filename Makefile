@@ -63,7 +63,7 @@ demo: $(VENV)/.user
 figures: $(VENV)/.dev $(VENV)/.browser
 	@mkdir -p .pictures
 	$(BIN)/classrel ingest $(DEMO_MODELS) --db "$(DB)"
-	$(BIN)/classrel plot dendrogram efficientnet_lite0 --circular --dpi 95 -o .pictures/tree.png --db "$(DB)"
+	$(BIN)/classrel plot dendrogram efficientnet_lite0 --circular --dpi 88 -o .pictures/tree.png --db "$(DB)"
 	$(BIN)/classrel plot heatmap efficientnet_lite0 --dpi 100 -o .pictures/heat.png --db "$(DB)"
 	$(BIN)/classrel plot tanglegram efficientnet_lite0 efficientnet_lite2 --around '$(DEMO_CLASS)' -k 30 \
 	  -o .pictures/tangle.svg --db "$(DB)"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from typing import TYPE_CHECKING
 
 from tests.bench.measure import ChildError, classrel, script
 from tests.bench.report import Bound, Figure, below
+from tests.browser import QUIET, chromium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,14 +50,11 @@ def figures(work: Path) -> Iterator[Figure]:
 def _in_browser(page: Path) -> Iterator[Figure]:
     from playwright.sync_api import sync_playwright
 
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    path = chromium()
     if path is None:
         raise ChildError("no Chromium to open the page in; name one by $CHROMIUM")
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-gpu"]
-        )
+        browser = driver.chromium.launch(executable_path=path, args=list(QUIET))
         opened = browser.new_page(viewport={"width": 1280, "height": 800})
         opened.goto("about:blank")  # what the browser itself takes to start is not the page's
         started = time.perf_counter()

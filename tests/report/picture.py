@@ -13,7 +13,7 @@ from tests.browser import QUIET, chromium
 def main(report: str, out: str) -> None:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium(), args=list(QUIET))
-        page = browser.new_page(viewport={"width": 1180, "height": 620})
+        page = browser.new_page(viewport={"width": 1320, "height": 600})
         page.goto(f"{Path(report).resolve().as_uri()}#tab=neighbors&class=n01978287")
         page.wait_for_selector("button.class")
         page.screenshot(path=out)
