@@ -287,6 +287,25 @@ def test_the_wheel_zooms_the_tree_and_whole_brings_it_back(explorer: Visit) -> N
     assert not drawn(page, "labels")
 
 
+def test_zooming_ends_where_there_is_nothing_more_to_see(explorer: Visit) -> None:
+    for tab, layouts in (("tree", ("circular", "rectangular")), ("matrix", ("",))):
+        for layout in layouts:
+            page = explorer.go(f"view={tab}&layout={layout}&class={CRAB}")
+            box = page.locator(".canvas").bounding_box()
+            page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] / 2)
+            for turn, least, most in ((-400, 2e-3, 0.2), (400, 0.5, 4.0)):
+                for _ in range(30):
+                    page.mouse.wheel(0, turn)
+                explorer.settle()
+                ranges = parts(page).get("cells" if tab == "matrix" else tab)
+                if ranges is None:
+                    assert turn > 0  # all of it is shown again
+                    continue
+                start, end = (float(each) for each in ranges[0].split("_")[2:4])
+                whole = {"circular": 3, "rectangular": 1, "": 1_000}[layout]
+                assert least * whole <= abs(end - start) <= most * whole, (tab, layout, turn)
+
+
 def test_the_matrix_shows_values_where_cells_are_large(
     explorer: Visit, real: tuple[Path, Path]
 ) -> None:
@@ -401,6 +420,8 @@ def test_dark_and_light(browser: Browser, real: tuple[Path, Path]) -> None:
     page.get_by_role("button", name="Switch to the light theme").click()
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
     assert page.evaluate(dark) != first
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"  # it was chosen
     opened.sound()
     page.context.close()
 

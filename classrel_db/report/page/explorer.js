@@ -73,6 +73,7 @@ document.addEventListener("keydown", (event) => {
 
 document.getElementById("theme").addEventListener("click", () => {
   chosenTheme = themeName() === "dark" ? "light" : "dark";
+  remembered.set(chosenTheme);
   applyTheme();
   showView();
 });

@@ -45,14 +45,19 @@ class MatrixFigure {
     this.figure = null;
     const stored = state.matrixRange;
     const range = stored ?? this.whole();
+    const limits = { min_interval: Math.min(4, n), max_interval: 3 * n }; // cells
     const made = makeFigure({
       sizing_mode: "stretch_both",
       tools: [new Bokeh.PanTool(), wheel],
       scroll: wheel,
       min_border_left: margin,
       min_border_top: margin,
-      x_range: new Bokeh.Range1d({ start: range[0], end: range[1] }),
-      y_range: new Bokeh.Range1d({ start: stored ? range[3] : range[2], end: stored ? range[2] : range[3] }),
+      x_range: new Bokeh.Range1d({ start: range[0], end: range[1], ...limits }),
+      y_range: new Bokeh.Range1d({
+        start: stored ? range[3] : range[2],
+        end: stored ? range[2] : range[3],
+        ...limits,
+      }),
     });
     this.figure = made;
     const { ndarray } = Bokeh.require("core/util/ndarray");

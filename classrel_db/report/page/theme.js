@@ -16,7 +16,24 @@ const SIGNED_COLOURS = {
 };
 
 const system = window.matchMedia("(prefers-color-scheme: dark)");
-let chosenTheme = null;
+// a page of a file may have no storage: then the choice lasts as long as the page
+const remembered = {
+  get() {
+    try {
+      return window.localStorage.getItem("classrel-theme");
+    } catch {
+      return null;
+    }
+  },
+  set(theme) {
+    try {
+      window.localStorage.setItem("classrel-theme", theme);
+    } catch {
+      // nothing is lost but the choice
+    }
+  },
+};
+let chosenTheme = ["dark", "light"].includes(remembered.get()) ? remembered.get() : null;
 
 function themeName() {
   return chosenTheme ?? (system.matches ? "dark" : "light");

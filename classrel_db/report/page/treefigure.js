@@ -58,13 +58,20 @@ class TreeFigure {
     const range = state.treeRange
       ? this.projection.adapted(state.treeRange, ...this.inner())
       : this.whole();
+    // from some classes to three times the whole: nearer there is nothing, and farther neither
+    const [left, right, low, high] = this.whole();
+    const nearest = 1 / Math.max(4, this.model.size / 8);
+    const limits = (start, end) => ({
+      min_interval: Math.abs(end - start) * nearest,
+      max_interval: Math.abs(end - start) * 3,
+    });
     const made = makeFigure({
       sizing_mode: "stretch_both",
       tools: [pan, wheel],
       scroll: wheel,
       lod_threshold: null,
-      x_range: new Bokeh.Range1d({ start: range[0], end: range[1] }),
-      y_range: new Bokeh.Range1d({ start: range[2], end: range[3] }),
+      x_range: new Bokeh.Range1d({ start: range[0], end: range[1], ...limits(left, right) }),
+      y_range: new Bokeh.Range1d({ start: range[2], end: range[3], ...limits(low, high) }),
     });
     this.figure = made;
     this.addGlyphs(made, sources);
