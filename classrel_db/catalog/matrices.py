@@ -8,7 +8,7 @@ import numpy as np
 
 from classrel_db.catalog.heads import Heads, require_bytes
 from classrel_db.maths.distribution import binned_cosines, shuffled
-from classrel_db.maths.similarity import block_matrix
+from classrel_db.maths.similarity import block_matrix, block_starts
 from classrel_db.records import Order, SimilarityMatrix, StoredModel
 from classrel_db.storage import arrays, read
 
@@ -42,7 +42,7 @@ def similarity_matrix(
         "take a head of fewer classes, or a larger machine",
     )
     rows = Heads(reader, None).rows(model)[places]
-    starts = np.linspace(0, n, size + 1).round().astype(np.int64)
+    starts = block_starts(n, most)
     cosine, euclidean = block_matrix(rows, starts)
     classes = read.stored_classes(reader(), [model.model_id])
     return SimilarityMatrix(

@@ -15,7 +15,7 @@ from classrel_db.catalog.tree_rows import Named
 from classrel_db.errors import ArgumentError, DatabaseError
 from classrel_db.maths import unit
 from classrel_db.maths.geometry import LEAST_CLASSES
-from classrel_db.maths.similarity import block_matrix
+from classrel_db.maths.similarity import block_matrix, block_starts
 from classrel_db.maths.support import neighbor_support
 from classrel_db.records import Step
 from classrel_db.storage import arrays, comparisons, read, trees
@@ -175,7 +175,7 @@ def _shown(forest: Forest, model: StoredModel, settings: Settings) -> ReportedMo
             f"means over {BLOCKS} × {BLOCKS} blocks of classes"
         )
         orders = {"class": np.arange(n)} | ({"leaf": tree.order} if tree else {})
-        starts = np.linspace(0, n, BLOCKS + 1).round().astype(np.int64)
+        starts = block_starts(n, BLOCKS)
         for name, order in orders.items():
             blocks[name] = Blocks(order, starts, block_matrix(rows[order], starts)[0])
     return ReportedModel(

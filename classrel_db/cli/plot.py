@@ -54,9 +54,9 @@ def _drawing(command: Callable[..., None]) -> Callable[..., None]:
 def plot() -> None:
     """Draw figures for papers and slides.
 
-    Into a .png, .svg or .pdf file, of the width of a journal's column or page, in colours that any eye tells
-    apart, with the fonts in it; --data writes the numbers behind it. Without --output, neighbors, histogram
-    and heatmap draw in the terminal.
+    Into a .png, .svg or .pdf file, of the width of a journal's column or page, in colours chosen for any
+    colour vision, with the fonts in it; --data writes the numbers behind it. Without --output, neighbors,
+    histogram and heatmap draw in the terminal.
 
     \b
     Examples:
@@ -127,9 +127,8 @@ def ranks(query: str, model: tuple[str, ...], k: int, db: Path | None, **drawn: 
         _draw(
             catalog,
             drawn,
-            lambda figures, rest: figures.ranks(
-                catalog, query, models=model or None, k=k, **_without_progress(rest)
-            ),
+            lambda figures, rest: figures.ranks(catalog, query, models=model or None, k=k, **rest),
+            tells=False,
         )
 
 
@@ -190,8 +189,9 @@ def heatmap(
             catalog,
             drawn,
             lambda figures, rest: figures.heatmap(
-                catalog, model, **given, taxonomy=taxonomy, **_without_progress(rest)
+                catalog, model, **given, taxonomy=taxonomy, **rest
             ),
+            tells=False,
         )
 
 
@@ -362,8 +362,9 @@ def class_map(
             catalog,
             drawn,
             lambda figures, rest: figures.class_map(
-                catalog, model, **given, taxonomy=taxonomy, **_without_progress(rest)
+                catalog, model, **given, taxonomy=taxonomy, **rest
             ),
+            tells=False,
         )
 
 
@@ -451,9 +452,8 @@ def histogram(model: str, seed: int, db: Path | None, **drawn: Any) -> None:
         _draw(
             catalog,
             drawn,
-            lambda figures, rest: figures.histogram(
-                catalog, model, seed=seed, **_without_progress(rest)
-            ),
+            lambda figures, rest: figures.histogram(catalog, model, seed=seed, **rest),
+            tells=False,
         )
 
 
@@ -470,14 +470,17 @@ def _show(catalog: Catalog, rows: DuckDBPyRelation, drawing: str) -> None:
     show(catalog, rows, {"format": None, "output": None}, drawing)
 
 
-def _without_progress(rest: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in rest.items() if name != "progress"}
-
-
 def _draw(
-    catalog: Catalog, drawn: dict[str, Any], figure: Callable[[Any, dict[str, Any]], Drawn]
+    catalog: Catalog,
+    drawn: dict[str, Any],
+    figure: Callable[[Any, dict[str, Any]], Drawn],
+    *,
+    tells: bool = True,
 ) -> None:
-    """Draw into the files that were asked for; what can't be written is said before it is worked for."""
+    """Draw into the files that were asked for; what can't be written is said before it is worked for.
+
+    ``tells`` is whether the figure takes a ``progress``.
+    """
     from classrel_db.outputs import require_other, require_room
     from classrel_db.records import Answer
     from classrel_db.render.answers import emit_answer
@@ -506,7 +509,7 @@ def _draw(
         inches(drawn["width"])
         rest["width"] = drawn["width"]
     with watched() as progress:
-        made = figure(figures, {**rest, "progress": progress})
+        made = figure(figures, {**rest, "progress": progress} if tells else rest)
         if output is not None:
             made.save(output, dpi=drawn["dpi"])
             tell(f"wrote {output}")

@@ -16,6 +16,7 @@ from classrel_db.figures.style import (
     drawing,
     figure_of,
     inches,
+    legend_height,
 )
 from classrel_db.records import CLADE_RESAMPLES, DEFAULT_PERMUTATIONS
 
@@ -54,7 +55,7 @@ def histogram(
         f"97.5 % of chance are below {high:.3f}, and {1 - above:.1%} of the pairs",
     ]
     with drawing([title], names):
-        axis = _axis(ax, width, 2.1, title, left=0.72, below=3 * 0.135 + 0.1)
+        axis = _axis(ax, width, 2.1, title, left=0.72, below=legend_height(len(names)))
         edges = np.append(values["low"], values["high"][-1])
         axis.stairs(values["share"], edges, fill=True, color=colours(1)[0], label=names[0])
         axis.stairs(values["null_share"], edges, color=INK, linewidth=0.9, label=names[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -67,16 +68,15 @@ class Nodes:
     at: NDArray[np.float64]
     leaves: NDArray[np.int64]
     names: Sequence[str | None]
-    concepts: Sequence[str | None]
     support: Sequence[float | None]
 
     @classmethod
     def of(cls, rows: DuckDBPyRelation, model: str | None = None) -> Nodes:
         """Read from the answer of :meth:`~classrel_db.catalog.Catalog.tree`, or those of one ``model``."""
-        columns = "model, node, parent, height, size, place, name, concept, support"
+        columns = "model, node, parent, height, size, place, name, support"
         every = rows.project(columns).fetchall()
         found = [row[1:] for row in every if model is None or row[0] == model]
-        node, parent, height, size, place, names, concepts, support = zip(*found, strict=True)
+        node, parent, height, size, place, names, support = zip(*found, strict=True)
         index = {each: i for i, each in enumerate(node)}
         above = np.asarray([-1 if each is None else index[each] for each in parent])
         heights = np.asarray([0.0 if each is None else each for each in height])
@@ -95,22 +95,23 @@ class Nodes:
         at[0] = (low[0] + high[0]) / 2
         return cls(
             np.asarray(node), above, heights, np.asarray(size), np.asarray(place), at, leaves,
-            names, concepts, support,
+            names, support,
         )  # fmt: skip
 
-    @property
+    @cached_property
     def children(self) -> list[list[int]]:
+        """The indices of the branches of each node, in order; none of a drawn leaf."""
         found: list[list[int]] = [[] for _ in self.node]
         for i, up in enumerate(self.above.tolist()):
             if up >= 0:
                 found[up].append(i)
         return found
 
-    def labels(self, longest: int = 40) -> list[str]:
+    def labels(self) -> list[str]:
         """What to call the drawn leaves: a class its label, a clade its name and size."""
         shown = []
         for i in self.leaves.tolist():
-            name = shortened(self.names[i] or "clade", longest)
+            name = shortened(self.names[i] or "clade", 40)
             shown.append(name if self.size[i] == 1 else f"{name} ({self.size[i]:,})")
         return shown
 

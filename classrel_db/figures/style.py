@@ -167,6 +167,11 @@ class Sheet:
         )
 
 
+def legend_height(lines: int) -> float:
+    """What a legend of so many lines takes at the foot of a figure, in inches."""
+    return 0.135 * lines + 0.1 if lines else 0.0
+
+
 class Legend:
     """What colours mean, at the foot of a figure ``across`` inches wide; it takes ``height`` there."""
 
@@ -178,7 +183,7 @@ class Legend:
         self.marker = {"marker": "o", "linestyle": "none", "markersize": 3} if round else {}
         entry = widest(self.names) + 0.36
         self.columns = max(1, min(len(names), int((across - 0.1) / entry)))
-        self.height = 0.135 * -(-len(names) // self.columns) + 0.1 if names else 0.0
+        self.height = legend_height(-(-len(names) // self.columns))
 
     def draw(self, figure: Figure) -> None:
         from matplotlib.lines import Line2D

@@ -56,6 +56,12 @@ def euclidean(cosine: ArrayLike, norm_a: ArrayLike, norm_b: ArrayLike) -> NDArra
     return np.sqrt(np.maximum(squared, 0.0))
 
 
+def block_starts(n: int, most: int) -> NDArray[np.int64]:
+    """Where blocks of n rows start, ``most`` at most and as equal as can be, and n at the end."""
+    found: NDArray[np.int64] = np.linspace(0, n, min(n, most) + 1).round().astype(np.int64)
+    return found
+
+
 def block_matrix(
     rows: NDArray[np.floating], starts: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -352,6 +352,9 @@ def test_models_agree_as_compare_says_and_disagreements_lead_on(
     row.get_by_role("button").click()
     listed = page.locator(".disagreement tbody td.name").all_inner_texts()
     assert listed == [label for (label,) in worst]
+    table = list(csv.DictReader(io.StringIO(saved(page, "CSV of these classes"))))
+    assert [each["class"] for each in table] == listed
+    assert len(list(csv.DictReader(io.StringIO(saved(page, "CSV"))))) == 1
     page.locator(".disagreement tbody button").first.click()
     explorer.settle()
     assert page.locator("main").get_attribute("data-view") == "neighbors"

@@ -19,14 +19,19 @@ function csvOf(rows) {
   return rows.map((row) => `${row.map(cell).join(",")}\r\n`).join("");
 }
 
-// The two buttons of a view; `rows` and `drawing` are asked when they are pressed, and tell what is shown.
+// A button for one table; `rows` are asked for when it is pressed, and tell what is shown.
+function csvButton(text, name, rows) {
+  const csv = () => save(`${fileName(...name())}.csv`, "text/csv;charset=utf-8", csvOf(rows()));
+  return element("button", { type: "button", class: "quiet", onclick: csv }, text);
+}
+
+// The two buttons of a view.
 function downloadButtons(name, rows, drawing) {
-  const csv = async () => save(`${fileName(...name())}.csv`, "text/csv;charset=utf-8", csvOf(rows()));
   const svg = async () => save(`${fileName(...name())}.svg`, "image/svg+xml", await drawing());
   return element(
     "span",
     { class: "downloads" },
-    element("button", { type: "button", class: "quiet", onclick: csv }, "CSV"),
+    csvButton("CSV", name, rows),
     element("button", { type: "button", class: "quiet", onclick: svg }, "SVG"),
   );
 }

@@ -246,6 +246,7 @@ class ModelsView {
       made.append(element("p", {}, "The page does not hold the classes that these two disagree on."));
       return made;
     }
+    made.append(csvButton("CSV of these classes", () => ["disagreement", a, b], () => this.disagreeing(found)));
     const listed = (labels) => labels.map((label) => shortened(visible(label), 60)).join(", ") || "–";
     const rows = found.classes.map((each) =>
       element(
@@ -329,14 +330,16 @@ class ModelsView {
     const rows = this.comparisons().map((each) =>
       heading.map((name) => (name.startsWith("model") ? visible(each[name]) : each[name])),
     );
-    const found = this.chosen();
-    if (!found) return [heading, ...rows];
+    return [heading, ...rows];
+  }
+
+  disagreeing(found) {
     const listed = ["class", "concept", "correlation", "jaccard", "lost", "gained"];
     const classRows = found.classes.map((each) =>
       listed.map((name) =>
         Array.isArray(each[name]) ? each[name].map(visible).join("; ") : visible(each[name] ?? ""),
       ),
     );
-    return [heading, ...rows, [], listed, ...classRows];
+    return [listed, ...classRows];
   }
 }
