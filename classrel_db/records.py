@@ -91,6 +91,12 @@ class Head:
 
     ``weight`` is C×D float32, ``bias`` is (C,) float32 or None. ``bytes_read`` of ``bytes_total``
     is what reading the head cost.
+
+    ``dtype`` is how the weights are stored, by safetensors' name of the format, and ``rounding`` (C,)
+    the Euclidean length that the rounding to it may have taken from or added to each row; None where
+    it is nothing. ``revision`` is the commit of a repository, ``etag`` the server's mark of the file's
+    state, ``license`` and ``reference`` what the source states of the weights; None where it states
+    nothing. ``others`` are the heads beside this one in the same model, which ``--head`` would take.
     """
 
     weight: NDArray[np.float32]
@@ -101,19 +107,27 @@ class Head:
     head_key: str
     bytes_read: int
     bytes_total: int
+    dtype: str = "F32"
+    rounding: NDArray[np.float64] | None = None
+    revision: str | None = None
+    etag: str | None = None
+    license: str | None = None
+    reference: str | None = None
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """How far one stage of work on one model has come, in bytes, classes, pairs or resamples.
 
-    ``total`` is 0 where it is not known: a whole file is being downloaded.
+    ``total`` is 0 where it is not known. ``note`` is what to know of it before it goes on.
     """
 
     model: str
     stage: Stage
     done: int
     total: int
+    note: str = ""
 
 
 Progress = Callable[[Step], None]
@@ -121,19 +135,35 @@ Progress = Callable[[Step], None]
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """What a user may say about a file whose head or labels its source does not know."""
+    """What a user may say about a file whose head or labels its source does not know.
+
+    ``full`` reads the whole file, keeps it where its maker's own library would, and checks its hash
+    where one is published.
+    """
 
     head: str | None = None
     labels: str | Path | None = None
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ZooEntry:
-    """One model that a source can load: ``spec`` is what a user types to ingest it."""
+    """One model that a source can load: ``spec`` is what a user types to ingest it.
+
+    ``name`` is what it is stored under. ``classes`` × ``dim`` is its head, of which ``head_bytes``
+    would be read, with the bias, of the ``file_bytes``; None where that is not known beforehand.
+    ``cached`` says whether the file lies on this machine.
+    """
 
     spec: str
     source: str
     uri: str
+    name: str
+    classes: int | None = None
+    dim: int | None = None
+    head_bytes: int | None = None
+    file_bytes: int | None = None
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

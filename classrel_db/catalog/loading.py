@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from classrel_db import sources
 from classrel_db.catalog.arguments import require_name
@@ -67,14 +67,14 @@ def load(
     if place.takes_labels:
         options = LoadOptions(head, None if labels is None else Path(labels))
 
-    def reading(done: int, total: int) -> None:
+    def reading(
+        done: int, total: int, stage: Literal["read", "download"] = "read", note: str = ""
+    ) -> None:
         try:
-            tell(Step(model, "read", done, total))
+            tell(Step(model, stage, done, total, note))
         except Exception as error:
             raise _CallbackError from error
 
-    if sources.to_fetch(place) is not None:
-        tell(Step(model, "download", 0, 0))
     try:
         return sources.load(place, options, reading)
     except Exception as error:

@@ -8,6 +8,6 @@ head loads without either.
 """
 
 from classrel_db.sources.protocol import Located, ReadProgress, Source
-from classrel_db.sources.registry import SOURCES, load, locate, to_fetch
+from classrel_db.sources.registry import SOURCES, describe, load, locate
 
-__all__ = ["SOURCES", "Located", "ReadProgress", "Source", "load", "locate", "to_fetch"]
+__all__ = ["SOURCES", "Located", "ReadProgress", "Source", "describe", "load", "locate"]

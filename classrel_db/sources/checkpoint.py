@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from classrel_db.errors import HeadError, LabelError, SourceError, WeightsError
 from classrel_db.records import Head
-from classrel_db.sources.counted import CountingFile, open_counted
 from classrel_db.sources.head import find_head, named_head
 from classrel_db.sources.labels import IMAGENET1K, require_count
 from classrel_db.sources.npz import open_npz
@@ -16,13 +15,11 @@ from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from pathlib import PurePath
 
     from classrel_db.records import LabelSpace
-    from classrel_db.sources.protocol import ReadProgress
+    from classrel_db.sources.counted import CountingFile
+    from classrel_db.sources.dtypes import Tensor
 
 
 class Checkpoint(Protocol):
@@ -38,13 +35,13 @@ class Checkpoint(Protocol):
     def extent(self, key: str) -> int:
         """The bytes that ``read`` takes from the file."""
 
-    def read(self, key: str) -> NDArray[np.float32]: ...
+    def read(self, key: str) -> Tensor: ...
 
     def labels(self) -> LabelSpace | None:
         """The label space inside the file, where there is one."""
 
 
-READERS: dict[str, Callable[[CountingFile, Path], Checkpoint]] = {
+READERS: dict[str, Callable[[CountingFile, PurePath], Checkpoint]] = {
     ".safetensors": open_safetensors,
     ".pth": open_torch,
     ".pt": open_torch,
@@ -53,15 +50,15 @@ READERS: dict[str, Callable[[CountingFile, Path], Checkpoint]] = {
 
 
 def read_head(
-    path: Path,
+    file: CountingFile,
+    path: PurePath,
     *,
     source: str,
     uri: str,
     space: LabelSpace | None,
     wanted: str | None = None,
-    progress: ReadProgress | None = None,
 ) -> Head:
-    """Read the head in the checkpoint ``path`` whose ending is one of ``READERS``.
+    """Read the head in the open checkpoint ``file`` and close it; ``path`` ends in one of ``READERS``.
 
     ``space`` None takes the labels inside the file. ``wanted`` is the user's name of the head;
     None finds it by its shape.
@@ -76,11 +73,11 @@ def read_head(
         The head has fewer than two classes or two dimensions.
     """
     try:
-        with open_counted(path, progress) as file:
+        with file:
             checkpoint = READERS[path.suffix.lower()](file, path)
             return _read(checkpoint, file, source, uri, space, wanted)
     except OSError as error:
-        raise SourceError(f"can't read {quoted(str(path), 300)}: {error}") from error
+        raise SourceError(f"can't read {file.shown}: {error}") from error
 
 
 def _read(
@@ -112,13 +109,16 @@ def _read(
             f"it needs at least 2 classes and 2 dimensions"
         )
     file.expect(sum(checkpoint.extent(key) for key in (keys.weight, keys.bias) if key))
+    weight = checkpoint.read(keys.weight)
     return Head(
-        weight=checkpoint.read(keys.weight).reshape(n_classes, dim),
-        bias=checkpoint.read(keys.bias) if keys.bias else None,
+        weight=weight.numbers.reshape(n_classes, dim),
+        bias=checkpoint.read(keys.bias).numbers if keys.bias else None,
         space=space,
         source=source,
         uri=uri,
         head_key=keys.weight,
-        bytes_read=min(file.bytes_read, file.size),  # the first bytes are looked at twice
-        bytes_total=file.size,
+        dtype=weight.dtype,
+        etag=file.etag,
+        bytes_read=min(file.bytes_read, file.bytes_total),  # the first bytes are looked at twice
+        bytes_total=file.bytes_total,
     )

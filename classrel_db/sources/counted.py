@@ -14,6 +14,7 @@ from classrel_db.errors import SourceError
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from _typeshed import WriteableBuffer
@@ -29,23 +30,60 @@ class CountingFile(io.RawIOBase):
     """A seekable binary file that counts the bytes that were read from it.
 
     It buffers nothing, so ``bytes_read`` is what the system was asked for. It has no file number
-    either: torch would read past the count through one. ``raw`` is any seekable raw binary file, a
-    remote one included.
+    either: torch would read past the count through one. ``raw`` is any seekable raw binary file.
+    ``neighbor`` opens the file of that name in the same folder; without it there is none.
 
-    ``shown`` is the name for messages; ``size`` is in bytes.
+    ``shown`` is the name for messages; ``size`` is in bytes; ``etag`` is a server's mark of the file's
+    state.
     """
 
     def __init__(
-        self, raw: io.RawIOBase, name: str, size: int, progress: ReadProgress | None = None
+        self,
+        raw: io.RawIOBase,
+        name: str,
+        size: int,
+        progress: ReadProgress | None = None,
+        neighbor: Callable[[str], CountingFile] | None = None,
     ) -> None:
         super().__init__()
         self.shown = quoted(name, _LONGEST_NAME)
         self.size = size
-        self.bytes_read = 0
+        self.etag: str | None = None
         self._raw = raw
         self._progress = progress
+        self._neighbor = neighbor
+        self._beside: list[CountingFile] = []
+        self._count = 0
         self._expected = 0
         self._read_before = 0
+
+    @property
+    def bytes_read(self) -> int:
+        """What reading has cost, with the files beside this one."""
+        return self._count + sum(file.bytes_read for file in self._beside)
+
+    @property
+    def bytes_total(self) -> int:
+        """The size of this file and of those that were opened beside it."""
+        return self.size + sum(file.bytes_total for file in self._beside)
+
+    def beside(self, name: str) -> CountingFile:
+        """Open another file of the same folder, which is closed and counted with this one.
+
+        ``name`` is a plain file name: whoever takes it from a file's content checks that it is. Raises
+        SourceError where there is none.
+        """
+        if self._neighbor is None:
+            raise SourceError(
+                f"{self.shown} asks for {quoted(name)} beside it, which can't be read"
+            )
+        file = self._neighbor(name)
+        self._beside.append(file)
+        return file
+
+    def whole(self, why: str) -> CountingFile:  # noqa: ARG002
+        """This file for reading all of it; one that is elsewhere is fetched first, and ``why`` is told."""
+        return self
 
     def expect(self, n_bytes: int) -> None:
         """From here on, report progress towards ``n_bytes`` bytes of the head."""
@@ -78,7 +116,7 @@ class CountingFile(io.RawIOBase):
             if not count:
                 break
             done += count
-            self.bytes_read += count
+            self._count += count
             self._report()
         return done
 
@@ -99,6 +137,8 @@ class CountingFile(io.RawIOBase):
     def close(self) -> None:
         if not self.closed:
             self._raw.close()
+            for file in self._beside:
+                file.close()
         super().close()
 
     def _report(self) -> None:
@@ -132,7 +172,9 @@ def open_counted(path: Path, progress: ReadProgress | None = None) -> CountingFi
         raw = path.open("rb", buffering=0)
     except OSError as error:
         raise _unreadable(quoted(str(path), _LONGEST_NAME), error) from error
-    return CountingFile(raw, str(path), size, progress)
+    return CountingFile(
+        raw, str(path), size, progress, lambda name: open_counted(path.parent / name, progress)
+    )
 
 
 def _unreadable(shown: str, error: Exception) -> SourceError:

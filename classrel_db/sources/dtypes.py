@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -16,6 +17,20 @@ ByteOrder = Literal["<", "="]  # little-endian, or the machine's own
 _STORED_AS = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": "u2"}
 
 SUPPORTED = tuple(_STORED_AS)
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor that was read: its ``numbers`` as float32, and what they were stored as.
+
+    ``dtype`` is safetensors' name of the format: F64, F32, F16, BF16, F8_E4M3, F8_E5M2, I8, U8. Of
+    integers that stand for numbers, ``step`` is the distance of two neighbouring ones, () or (C, 1, …)
+    as it broadcasts against ``numbers``; else it is None.
+    """
+
+    numbers: NDArray[np.float32]
+    dtype: str
+    step: NDArray[np.float32] | None = None
 
 
 def itemsize(dtype: str) -> int:

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classrel_db.errors import SourceError
+from classrel_db.records import ZooEntry
 from classrel_db.sources.checkpoint import READERS, read_head
-from classrel_db.sources.counted import check_file
+from classrel_db.sources.counted import check_file, open_counted
 from classrel_db.sources.labels import labels_of
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from classrel_db.records import Head, LoadOptions, ZooEntry
+    from classrel_db.records import Head, LoadOptions
     from classrel_db.sources.protocol import ReadProgress
 
 ENDINGS = tuple(READERS)
@@ -49,19 +50,20 @@ class FileSource:
             )
         return path.stem
 
-    def to_fetch(self, ref: str) -> str | None:  # noqa: ARG002
-        return None
+    def describe(self, ref: str) -> ZooEntry:
+        name, path = self.resolve(ref), Path(ref).absolute()
+        return ZooEntry(ref, self.name, str(path), name, file_bytes=check_file(path), cached=True)
 
     def load(self, ref: str, options: LoadOptions, progress: ReadProgress | None) -> Head:
         self.resolve(ref)
         path = Path(ref).absolute()
         return read_head(
+            open_counted(path, progress),
             path,
             source=self.name,
             uri=str(path),
             space=None if options.labels is None else labels_of(options.labels),
             wanted=options.head,
-            progress=progress,
         )
 
 

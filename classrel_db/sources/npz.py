@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classrel_db.errors import LabelError, SourceError
-from classrel_db.sources.dtypes import rounded
+from classrel_db.sources.dtypes import Tensor, rounded
 from classrel_db.sources.labels import label_space
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from pathlib import PurePath
 
     from numpy.typing import NDArray
 
@@ -61,14 +61,14 @@ class NpzFile:
     def extent(self, key: str) -> int:
         return self._members[key].compress_size
 
-    def read(self, key: str) -> NDArray[np.float32]:
+    def read(self, key: str) -> Tensor:
         dtype = self._dtypes[key]
         if dtype.kind != "f" or dtype.itemsize not in _FLOAT_SIZES:
             raise SourceError(
                 f"{quoted(key)} of {self._file.shown} holds {dtype}; a head is read from float16, "
                 f"float32 or float64: save it as one of these"
             )
-        return rounded(self._array(key))
+        return Tensor(rounded(self._array(key)), f"F{8 * dtype.itemsize}")
 
     def labels(self) -> LabelSpace | None:
         """The label space that the file brings along, if it has ``labels``."""
@@ -122,6 +122,6 @@ class NpzFile:
         )
 
 
-def open_npz(file: CountingFile, path: Path) -> NpzFile:
+def open_npz(file: CountingFile, path: PurePath) -> NpzFile:
     """Open the archive at ``path``; the labels inside it are a space named by its stem."""
     return NpzFile(file, path.stem)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from classrel_db.errors import MissingExtraError, UnknownModelError
 from classrel_db.records import ZooEntry
 from classrel_db.sources.checkpoint import read_head
+from classrel_db.sources.counted import open_counted
 from classrel_db.sources.labels import imagenet1k
 from classrel_db.spelling import did_you_mean, quoted
 
@@ -38,6 +39,8 @@ PACKAGES = {
     for size in (0, 1, 2)
 }
 
+_DIM = 1280  # of each of them
+
 
 class PackagedSource:
     """The packages of the extra ``zoo``."""
@@ -47,7 +50,17 @@ class PackagedSource:
 
     def list(self) -> Iterable[ZooEntry]:
         return [
-            ZooEntry(f"{self.name}:{name}", self.name, package.distribution)
+            ZooEntry(
+                spec=f"{self.name}:{name}",
+                source=self.name,
+                uri=package.distribution,
+                name=name,
+                classes=len(imagenet1k().labels),
+                dim=_DIM,
+                head_bytes=4 * (_DIM + 1) * len(imagenet1k().labels),
+                file_bytes=_size(package),
+                cached=_installed(package),
+            )
             for name, package in PACKAGES.items()
         ]
 
@@ -64,24 +77,33 @@ class PackagedSource:
                 f"{did_you_mean(ref, self.names())}"
             )
         package = PACKAGES[ref]
-        if util.find_spec(package.module) is None:
+        if not _installed(package):
             raise _missing(package)
         return ref
 
-    def to_fetch(self, ref: str) -> str | None:  # noqa: ARG002
-        return None
+    def describe(self, ref: str) -> ZooEntry:
+        name = self.resolve(ref)
+        return next(entry for entry in self.list() if entry.name == name)
 
     def load(self, ref: str, options: LoadOptions, progress: ReadProgress | None) -> Head:  # noqa: ARG002
         self.resolve(ref)
         package = PACKAGES[ref]
         path = _weights(package)
         return read_head(
+            open_counted(path, progress),
             path,
             source=self.name,
             uri=f"{package.distribution}/{path.name}",
             space=imagenet1k(),
-            progress=progress,
         )
+
+
+def _installed(package: _Package) -> bool:
+    return util.find_spec(package.module) is not None
+
+
+def _size(package: _Package) -> int | None:
+    return _weights(package).stat().st_size if _installed(package) else None
 
 
 def _weights(package: _Package) -> Path:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from classrel_db.records import Head, LoadOptions, ZooEntry
 
-ReadProgress = Callable[[int, int], None]
-"""Called with the bytes done and the bytes of the head to read."""
+
+class ReadProgress(Protocol):
+    """Called with the bytes done and the bytes to read: 0 where they are not known."""
+
+    def __call__(
+        self, done: int, total: int, stage: Literal["read", "download"] = "read", note: str = ""
+    ) -> None:
+        """``download`` is of a whole file; ``note`` says why, before the first byte of it."""
 
 
 class Source(Protocol):
@@ -25,7 +32,7 @@ class Source(Protocol):
         """Whether the user may name the labels; False when the source knows its own."""
 
     def list(self) -> Iterable[ZooEntry]:
-        """Every head that can be loaded; nothing for files."""
+        """Every head that can be loaded, without a network; nothing for files and addresses."""
 
     def names(self) -> Sequence[str]:
         """The model names, to suggest the nearest of them."""
@@ -36,8 +43,8 @@ class Source(Protocol):
     def resolve(self, ref: str) -> str:
         """The default model name for ``ref``; an error when there is no such head."""
 
-    def to_fetch(self, ref: str) -> str | None:
-        """The address that ``load`` would download first; None when the bytes are at hand."""
+    def describe(self, ref: str) -> ZooEntry:
+        """What ``load`` would read, as far as that is known without a network; as of ``resolve``."""
 
     def load(self, ref: str, options: LoadOptions, progress: ReadProgress | None) -> Head:
         """Read the head."""

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classrel_db.errors import SourceError, UnknownModelError
+from classrel_db.errors import UnknownModelError
 from classrel_db.records import LoadOptions
+from classrel_db.sources.address import AddressSource
 from classrel_db.sources.files import ENDINGS, FileSource
 from classrel_db.sources.packaged import PackagedSource
 from classrel_db.sources.protocol import Located, ReadProgress, Source
@@ -15,17 +16,17 @@ from classrel_db.sources.torchvision_zoo import TorchvisionSource
 from classrel_db.spelling import did_you_mean, quoted
 
 if TYPE_CHECKING:
-    from classrel_db.records import Head
+    from classrel_db.records import Head, ZooEntry
 
 _FILES = FileSource()
+_ADDRESSES = AddressSource()
 
-SOURCES: tuple[Source, ...] = (_FILES, PackagedSource(), TorchvisionSource())
+SOURCES: tuple[Source, ...] = (_FILES, _ADDRESSES, PackagedSource(), TorchvisionSource())
 """In order of lookup, cheapest first: only the last has to import torch to know its names."""
 
 _NO_OPTIONS = LoadOptions()
 _BY_NAME = {source.name: source for source in SOURCES}
 
-_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PREFIX = re.compile(r"([A-Za-z]\w+):")  # two characters at least: one is a Windows drive
 
 
@@ -37,8 +38,8 @@ def locate(spec: str) -> Located:
     UnknownModelError
         No source, model or weights of that name; the message names the nearest.
     SourceError
-        A file that is missing, empty or of another format, a remote address, or (as
-        MissingExtraError) a package that is not installed.
+        A file that is missing, empty or of another format, or (as MissingExtraError) a package that
+        is not installed.
     """
     source, ref = _source_of(spec)
     return Located(spec, source, ref, source.resolve(ref), source.takes_labels)
@@ -56,16 +57,14 @@ def load(
     return located.source.load(located.ref, options, progress)
 
 
-def to_fetch(located: Located) -> str | None:
-    """The address that ``load`` would download first; None when the bytes are at hand."""
-    return located.source.to_fetch(located.ref)
+def describe(located: Located) -> ZooEntry:
+    """What ``load`` would read, as far as that is known without a network."""
+    return located.source.describe(located.ref)
 
 
 def _source_of(spec: str) -> tuple[Source, str]:
-    if _REMOTE.match(spec):
-        raise SourceError(
-            f"remote files can't be read yet: {quoted(spec, 300)}; download the file and give its path"
-        )
+    if _ADDRESSES.knows(spec):
+        return _ADDRESSES, spec
     prefix = _PREFIX.match(spec)
     if prefix and prefix[1] in _BY_NAME:
         return _BY_NAME[prefix[1]], spec[prefix.end() :]

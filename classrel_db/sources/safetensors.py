@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from classrel_db.errors import SourceError
-from classrel_db.sources.dtypes import SUPPORTED, as_float32, itemsize
+from classrel_db.sources.dtypes import SUPPORTED, Tensor, as_float32, itemsize
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from pathlib import PurePath
 
     from classrel_db.records import LabelSpace
     from classrel_db.sources.counted import CountingFile
@@ -49,7 +46,7 @@ class SafetensorsFile:
     def extent(self, key: str) -> int:
         return self._tensors[key].length
 
-    def read(self, key: str) -> NDArray[np.float32]:
+    def read(self, key: str) -> Tensor:
         stored = self._tensors[key]
         if stored.dtype not in SUPPORTED:
             raise SourceError(
@@ -57,13 +54,13 @@ class SafetensorsFile:
                 f"is read from {', '.join(SUPPORTED)}: convert it to one of these"
             )
         content = self._file.read_range(stored.start, stored.length)
-        return as_float32(content, stored.dtype).reshape(stored.shape)
+        return Tensor(as_float32(content, stored.dtype).reshape(stored.shape), stored.dtype)
 
     def labels(self) -> LabelSpace | None:
         return None
 
 
-def open_safetensors(file: CountingFile, _path: Path) -> SafetensorsFile:
+def open_safetensors(file: CountingFile, _path: PurePath) -> SafetensorsFile:
     """Open a safetensors file, which tells nothing of its name."""
     return SafetensorsFile(file)
 

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classrel_db.errors import SourceError
-from classrel_db.sources.dtypes import as_float32, itemsize
+from classrel_db.sources.dtypes import Tensor, as_float32, itemsize
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from pathlib import PurePath
 
     import torch
     from numpy.typing import NDArray
@@ -107,13 +107,13 @@ class TorchWholeFile(_TorchFile):
     def extent(self, key: str) -> int:  # noqa: ARG002
         return 0  # it is in memory
 
-    def read(self, key: str) -> NDArray[np.float32]:
-        self._dtype(key)
+    def read(self, key: str) -> Tensor:
+        dtype = self._dtype(key)
         try:
             numbers: NDArray[np.float32] = self._tensors[key].detach().float().contiguous().numpy()
         except (RuntimeError, MemoryError) as error:
             raise self._too_large(key) from error
-        return numbers
+        return Tensor(numbers, dtype)
 
 
 class TorchZipFile(_TorchFile):
@@ -141,7 +141,7 @@ class TorchZipFile(_TorchFile):
         span = 1 + sum((size - 1) * stride for size, stride in steps)
         return int(span * tensor.element_size())
 
-    def read(self, key: str) -> NDArray[np.float32]:
+    def read(self, key: str) -> Tensor:
         dtype = self._dtype(key)
         tensor = self._tensors[key]
         storage = tensor.untyped_storage()
@@ -154,7 +154,7 @@ class TorchZipFile(_TorchFile):
         strides = [stride * numbers.itemsize for stride in tensor.stride()]
         view = np.lib.stride_tricks.as_strided(numbers, tuple(tensor.shape), strides)
         try:
-            return np.ascontiguousarray(view)
+            return Tensor(np.ascontiguousarray(view), dtype)
         except MemoryError as error:
             raise self._too_large(key) from error
 
@@ -233,7 +233,7 @@ class _Archive:
         return all(mark == sys.byteorder.encode() for mark in marks or [b"little"])
 
 
-def open_torch(file: CountingFile, _path: Path) -> TorchZipFile | TorchWholeFile:
+def open_torch(file: CountingFile, _path: PurePath) -> TorchZipFile | TorchWholeFile:
     """Open a checkpoint in either format, told apart by how it begins."""
     beginning = file.read(2 + len(_LEGACY_MAGIC))
     if beginning.startswith(_ZIP_MAGIC):

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classrel_db.errors import HeadError, LabelError, SourceError, UnknownModelError
 from classrel_db.records import ZooEntry
 from classrel_db.sources.checkpoint import read_head
+from classrel_db.sources.counted import open_counted
 from classrel_db.sources.labels import imagenet1k
 from classrel_db.sources.packaged import PACKAGES
+from classrel_db.sources.remote import open_remote
 from classrel_db.spelling import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from classrel_db.records import Head, LabelSpace, LoadOptions
+    from classrel_db.sources.counted import CountingFile
     from classrel_db.sources.protocol import ReadProgress
 
 _DEFAULT = "DEFAULT"  # an alias in each of torchvision's enumerations
@@ -38,7 +42,7 @@ class TorchvisionSource:
         for model in self.names():
             for weights in models.get_model_weights(model):  # leaves out the alias DEFAULT
                 if _has_classes(weights):
-                    yield ZooEntry(f"{self.name}:{model}@{weights.name}", self.name, weights.url)
+                    yield self._entry(model, weights)
 
     def names(self) -> Sequence[str]:
         from torchvision import models
@@ -53,26 +57,42 @@ class TorchvisionSource:
         self._weights(ref)
         return ref
 
-    def to_fetch(self, ref: str) -> str | None:
-        weights = self._weights(ref)
-        return None if _exists(_cached(weights.url)) else str(weights.url)
+    def describe(self, ref: str) -> ZooEntry:
+        model, _, _ = ref.partition("@")
+        return replace(self._entry(model, self._weights(ref)), name=ref)
 
-    def load(self, ref: str, options: LoadOptions, progress: ReadProgress | None) -> Head:  # noqa: ARG002
+    def load(self, ref: str, options: LoadOptions, progress: ReadProgress | None) -> Head:
         weights = self._weights(ref)
         space = _label_space(weights)
         path = _cached(weights.url)
-        if not _exists(path):
+        if options.full and not _exists(path):
+            if progress is not None:
+                progress(0, _size(weights), "download", "")
             _download(weights.url, path)
+        if not _exists(path):
+            return self._read(open_remote(weights.url, progress), path, weights, space)
         try:
-            return read_head(
-                path, source=self.name, uri=weights.url, space=space, progress=progress
-            )
+            return self._read(open_counted(path, progress), path, weights, space)
         except HeadError:
             raise
         except SourceError as error:
             raise SourceError(
-                f"{error} (the file is in torch's cache: delete it, and it is downloaded again)"
+                f"{error} (the file is in torch's cache: delete it, and it is got again)"
             ) from error
+
+    def _read(self, file: CountingFile, path: Path, weights: Any, space: LabelSpace) -> Head:
+        return read_head(file, path, source=self.name, uri=weights.url, space=space)
+
+    def _entry(self, model: str, weights: Any) -> ZooEntry:
+        return ZooEntry(
+            spec=f"{self.name}:{model}@{weights.name}",
+            source=self.name,
+            uri=weights.url,
+            name=f"{model}@{weights.name}",
+            classes=len(weights.meta["categories"]),
+            file_bytes=_size(weights),
+            cached=_exists(_cached(weights.url)),
+        )
 
     def _weights(self, ref: str) -> Any:
         """The member of torchvision's enumeration of weights that ``ref`` names."""
@@ -102,6 +122,11 @@ def _all_weights(model: str) -> dict[str, Any]:
     from torchvision import models
 
     return dict(models.get_model_weights(model).__members__)
+
+
+def _size(weights: Any) -> int:
+    """The bytes of the file: torchvision tells them in units of 2**20, to three decimals."""
+    return int(weights.meta["_file_size"] * 2**20)
 
 
 def _has_classes(weights: Any) -> bool:

@@ -1,0 +1,354 @@
+"""Bytes from elsewhere: any range of a file behind an address, over fsspec.
+
+fsspec carries the bytes and knows the object stores. What it leaves open for HTTP is settled here: a
+server that ignores ranges, a file that changes between two reads, another try where a connection breaks
+or a server is busy, and what an error means.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+from classrel_db.errors import MissingExtraError, SourceError
+from classrel_db.spelling import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    Arrived = Callable[[int], None]
+    """Told the size of each portion that has come; less than 0 for what has to come again."""
+
+FIRST = 1 << 16  # bytes of the beginning of a file, which come with the first request
+
+_TRIES = 5  # in a row without a byte
+_FIRST_PAUSE = 0.5  # seconds, doubled with each try
+_LONGEST_PAUSE = 60.0
+_CONNECT_WITHIN = 20.0  # seconds
+_NEXT_BYTES_WITHIN = 60.0
+_BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+_PORTION = 1 << 22  # bytes between two reports, where a store gives all that was asked for at once
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+class Ranges(Protocol):
+    """An open file elsewhere.
+
+    ``size`` is in bytes, None where the server does not say. ``etag`` is the server's mark of the file's
+    state. ``first`` are the bytes that opening it brought. ``whole_only`` says that no part of it comes
+    alone.
+    """
+
+    size: int | None
+    etag: str | None
+    first: bytes
+    whole_only: bool
+
+    def fetch(self, start: int, into: memoryview, arrived: Arrived) -> None:
+        """Fill ``into`` with the bytes from ``start`` on."""
+
+    def fetch_whole(self, target: Path, arrived: Arrived) -> None:
+        """Write all of the file to ``target``."""
+
+
+def open_ranges(url: str, headers: Mapping[str, str]) -> Ranges:
+    """Open the file at ``url``; ``headers`` are for HTTP, and go to the host of ``url`` alone.
+
+    Raises SourceError, as MissingExtraError where the address needs a package that is not installed.
+    """
+    web = urlsplit(url).scheme.lower() in {"http", "https"}
+    return _Web(url, headers) if web else _Store(url)
+
+
+def shown_url(url: str) -> str:
+    """``url`` as it may be shown and stored: without user, password, query and fragment."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+class _Again(Exception):  # noqa: N818
+    """This try came to nothing, another may: after ``pause`` seconds, if the server named them."""
+
+    def __init__(self, reason: str, pause: float | None = None) -> None:
+        super().__init__(reason)
+        self.pause = pause
+
+
+class _Web:
+    """A file behind HTTP."""
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        self.size: int | None = None
+        self.etag: str | None = None
+        self.first = b""
+        self.whole_only = False
+        self._url = self._address = url  # the address is where redirects have led
+        self._headers = headers
+        self._shown = quoted(shown_url(url), 300)
+        self._state: tuple[object, ...] = ()
+        self._open()
+
+    def fetch(self, start: int, into: memoryview, arrived: Arrived) -> None:
+        done = 0
+
+        def same_range(response: Any) -> int:
+            wanted = (start + done, start + len(into) - 1)
+            if response.status == 200:
+                raise self._changed("its server sends no ranges any more")
+            found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            if found is None or (int(found[1]), int(found[2])) != wanted:
+                raise _Again("the server sent another range than was asked for")
+            if _state(response, int(found[3])) != self._state:
+                raise self._changed("its ETag, date or size is another one now")
+            return len(into) - done
+
+        def take(portion: bytes) -> None:
+            nonlocal done
+            if done + len(portion) > len(into):
+                raise _Again("the server sent more than was asked for")
+            into[done : done + len(portion)] = portion
+            done += len(portion)
+            arrived(len(portion))
+
+        tries = 0
+        while done < len(into):
+            before = done
+            try:
+                self._get(f"bytes={start + done}-{start + len(into) - 1}", same_range, take)
+            except _Again as error:
+                tries = 1 if done > before else tries + 1
+                self._pause(error, tries)
+
+    def fetch_whole(self, target: Path, arrived: Arrived) -> None:
+        def same_file(response: Any) -> int | None:
+            if self._state and _state(response, response.content_length) != self._state:
+                raise self._changed("its ETag, date or size is another one now")
+            length: int | None = response.content_length
+            return length
+
+        tries = 0
+        while True:
+            tries += 1
+            done = 0
+            with target.open("wb") as file:
+
+                def take(portion: bytes) -> None:
+                    nonlocal done
+                    file.write(portion)
+                    done += len(portion)
+                    arrived(len(portion))
+
+                try:
+                    self._get(None, same_file, take)
+                except _Again as error:
+                    self._pause(error, tries)
+                    arrived(-done)
+                else:
+                    return
+
+    def _open(self) -> None:
+        content = bytearray()
+
+        def learn(response: Any) -> int:
+            content.clear()
+            self._address = str(response.url)
+            self.etag = response.headers.get("ETag")
+            found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            if response.status == 206 and found and int(found[1]) == 0:
+                self.size = int(found[3])
+            else:
+                self.whole_only = True
+                self.size = response.content_length if response.status == 200 else None
+            self._state = _state(response, self.size)
+            return 0 if self.whole_only else min(FIRST, self.size or 0)
+
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                self._get(f"bytes=0-{FIRST - 1}", learn, content.extend)
+            except _Again as error:
+                self._pause(error, tries)
+            else:
+                self.first = bytes(content)
+                return
+
+    def _get(
+        self,
+        wanted: str | None,
+        accept: Callable[[Any], int | None],
+        take: Callable[[bytes], None],
+    ) -> None:
+        """One request: ``take`` gets the body in portions, of as many bytes as ``accept`` says.
+
+        Raises _Again where another try may help, SourceError where none will.
+        """
+        from aiohttp import ClientConnectionError, ClientError, ClientPayloadError
+        from fsspec.asyn import sync
+        from yarl import URL
+
+        async def run() -> None:
+            session = await _http().set_session()
+            headers = {"Accept-Encoding": "identity"}
+            if URL(self._address).origin() == URL(self._url).origin():
+                headers.update(self._headers)
+            if wanted is not None:
+                headers["Range"] = wanted
+            async with session.get(self._address, headers=headers) as response:
+                self._require(response)
+                expected = accept(response)
+                if expected == 0:
+                    return
+                got = 0
+                async for portion in response.content.iter_any():
+                    got += len(portion)
+                    take(portion)
+                if expected is not None and got != expected:
+                    raise _Again(f"the server sent {got:,} bytes and not {expected:,}")
+
+        try:
+            sync(_http().loop, run)
+        except (ClientConnectionError, ClientPayloadError, TimeoutError) as error:
+            raise _Again(_reason(error)) from error
+        except (ClientError, ValueError) as error:
+            raise SourceError(
+                f"can't read {self._shown}: {_reason(error)}; check the address"
+            ) from error
+
+    def _require(self, response: Any) -> None:
+        """Raise what the status means, unless it is good."""
+        status = response.status
+        if status in {200, 206}:
+            return
+        told = f"the server answers {status} {response.reason or ''}".rstrip()
+        if status in _BUSY:
+            raise _Again(told, _retry_after(response.headers.get("Retry-After", "")))
+        if self._address != self._url and status in {401, 403, 404, 410}:
+            self._address = self._url  # an address that redirects gave may be good for a while only
+            raise _Again(told, 0)
+        if status in {401, 403, 407}:
+            raise SourceError(
+                f"{self._shown} may not be read without permission ({told}); give user and password in "
+                f"the address or in a .netrc file, or get the file and give its path"
+            )
+        if status in {404, 410}:
+            raise SourceError(f"there is no file at {self._shown} ({told}); check the address")
+        if status == 416:
+            raise SourceError(f"{self._shown} is empty ({told}); check the address")
+        raise SourceError(f"can't read {self._shown}: {told}; check the address")
+
+    def _pause(self, error: _Again, tries: int) -> None:
+        if tries >= _TRIES:
+            raise SourceError(
+                f"can't read {self._shown}: {error} ({tries} tries); is there a network, and is the address "
+                f"right? Try again later, or get the file by other means and give its path"
+            ) from error
+        backoff = _FIRST_PAUSE * 2 ** (tries - 1)
+        time.sleep(min(backoff if error.pause is None else error.pause, _LONGEST_PAUSE))
+
+    def _changed(self, how: str) -> SourceError:
+        return SourceError(
+            f"{self._shown} changed while it was read ({how}); nothing of it is kept, run this again"
+        )
+
+
+class _Store:
+    """A file in whatever else fsspec knows: object stores, other protocols."""
+
+    def __init__(self, url: str) -> None:
+        import fsspec
+
+        self.first = b""
+        self.whole_only = False
+        self._shown = quoted(shown_url(url), 300)
+        try:
+            self._files, self._path = fsspec.core.url_to_fs(url)
+            self.size: int | None = int(self._files.info(self._path)["size"])
+            self.etag: str | None = str(self._files.ukey(self._path))
+        except ImportError as error:
+            raise MissingExtraError(
+                f"can't read {self._shown}: {error}; install that package beside classrel"
+            ) from error
+        except ValueError as error:
+            raise SourceError(
+                f"can't read {self._shown}: {_reason(error)}; addresses begin with https://, s3://, gs:// or "
+                f"another protocol of fsspec"
+            ) from error
+        except _store_errors() as error:
+            raise self._unreadable(error) from error
+
+    def fetch(self, start: int, into: memoryview, arrived: Arrived) -> None:
+        try:
+            for at in range(0, len(into), _PORTION):
+                stop = min(at + _PORTION, len(into))
+                portion = self._files.cat_file(self._path, start=start + at, end=start + stop)
+                if len(portion) != stop - at:
+                    raise SourceError(
+                        f"{self._shown} ends before byte {start + stop:,}; get it again"
+                    )
+                into[at:stop] = portion
+                arrived(len(portion))
+            if str(self._files.ukey(self._path)) != self.etag:
+                raise SourceError(
+                    f"{self._shown} changed while it was read; nothing of it is kept, run this again"
+                )
+        except _store_errors() as error:
+            raise self._unreadable(error) from error
+
+    def fetch_whole(self, target: Path, arrived: Arrived) -> None:
+        try:
+            self._files.get_file(self._path, str(target))
+        except _store_errors() as error:
+            raise self._unreadable(error) from error
+        arrived(self.size or 0)
+
+    def _unreadable(self, error: Exception) -> SourceError:
+        return SourceError(
+            f"can't read {self._shown}: {_reason(error)}; check the address and your access to it"
+        )
+
+
+@cache
+def _http() -> Any:
+    """fsspec's file system for HTTP; proxies and .netrc are taken from the environment."""
+    import fsspec
+    from aiohttp import ClientTimeout
+
+    within = ClientTimeout(total=None, sock_connect=_CONNECT_WITHIN, sock_read=_NEXT_BYTES_WITHIN)
+    return fsspec.filesystem("http", client_kwargs={"timeout": within, "trust_env": True})
+
+
+def _state(response: Any, size: int | None) -> tuple[object, ...]:
+    """What stays the same as long as the file does, as far as the server tells."""
+    return (response.headers.get("ETag"), response.headers.get("Last-Modified"), size)
+
+
+def _retry_after(text: str) -> float | None:
+    """The seconds that a header Retry-After names, as a number or as a date."""
+    if text.strip().isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _reason(error: BaseException) -> str:
+    """An error in one line; some have no words of their own."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _store_errors() -> tuple[type[Exception], ...]:
+    """What the file systems of fsspec raise; some let their own library's errors through."""
+    found: list[type[Exception]] = [OSError]
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        return tuple(found)
+    return (*found, BotoCoreError, ClientError)
