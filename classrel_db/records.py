@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    import os
     from pathlib import Path
 
     import numpy as np
     from duckdb import DuckDBPyRelation
     from numpy.typing import ArrayLike, NDArray
+
+    from classrel_db.errors import ClassrelError
 
 Normalization = Literal["standardize", "center", "none"]
 NORMALIZATIONS: tuple[Normalization, ...] = ("standardize", "center", "none")
@@ -181,8 +184,35 @@ class Ingested:
 
 
 @dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """What a user says of all models of one ingest: as of ``Catalog.ingest``."""
+
+    head: str | None
+    labels: str | os.PathLike[str] | None
+    normalization: Normalization
+    pairs: PairPolicy
+    replace: bool
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A model of a batch that was not stored, and why."""
+
+    spec: str
+    model: str
+    error: ClassrelError
+
+
+@dataclass(frozen=True, slots=True)
 class StoredModel:
-    """One row of ``models``, its fields the columns: what the database knows of a head."""
+    """One row of ``models``, its fields the columns: what the database knows of a head.
+
+    ``weight_error`` is the most that the rounding to ``dtype`` may have changed of a row, as a share of
+    its length, ``cosine_error`` what that may have changed in any cosine, at most 2; both are 0 where
+    nothing was rounded. The last eight are None where the source tells nothing, and in a model that was
+    stored before schema 4.
+    """
 
     model_id: int
     name: str
@@ -199,6 +229,14 @@ class StoredModel:
     rows_sha256: str
     bytes_read: int
     bytes_total: int
+    revision: str | None
+    etag: str | None
+    dtype: str | None
+    weight_error: float | None
+    cosine_error: float | None
+    license: str | None
+    reference: str | None
+    versions: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,14 +28,14 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 def test_a_catalog_has_these_methods():
     public = {name for name in dir(classrel_db.Catalog) if not name.startswith("_")}
     assert public == {
-        "add_taxonomy", "check", "classes", "close", "cluster", "compare", "compare_all",
+        "add_taxonomy", "check", "cite", "classes", "close", "cluster", "compare", "compare_all",
         "compare_taxonomy", "compare_trees", "consensus", "consensus_tree", "counterpart", "disagree",
         "export", "group_agreement", "histogram", "info", "ingest", "labels", "leaf_order", "linkage",
         "map_concepts", "mapped_concepts", "match_taxonomy", "models", "named_queries", "neighbor_ranks",
-        "noise_ceiling", "normalizations", "project", "queries", "query", "remove", "remove_taxonomy",
+        "noise_ceiling", "normalizations", "plan", "project", "queries", "query", "remove", "remove_taxonomy",
         "report", "similar", "similarity_matrix", "sql", "sql_words", "tables", "tag", "tags",
         "tanglegram", "taxonomies", "taxonomy_clades", "taxonomy_purity", "taxonomy_surprises", "tree",
-        "tree_node",
+        "tree_node", "zoo",
     }  # fmt: skip
 
 

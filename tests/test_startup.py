@@ -24,7 +24,7 @@ def test_every_command_explains_itself(classrel):
     assert set(app.commands) == {
         "check", "classes", "cluster", "compare", "consensus", "counterpart", "disagree", "export",
         "info", "ingest", "map", "models", "plot", "query", "remove", "report", "shell", "similar", "sql",
-        "tag", "taxonomy", "tree",
+        "tag", "taxonomy", "tree", "zoo",
     }  # fmt: skip
 
 

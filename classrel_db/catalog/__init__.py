@@ -13,8 +13,6 @@ does: until :meth:`Catalog.close`, or until the file is written, by an ingest, a
 from __future__ import annotations
 
 import os
-import time
-from dataclasses import replace as replaced
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,36 +21,29 @@ from classrel_db.catalog.agreement import Agreement
 from classrel_db.catalog.arguments import (
     require_count,
     require_in_all,
-    require_one_of,
     require_query,
     require_resampling,
-    require_specs,
     require_statement,
 )
 from classrel_db.catalog.exports import Exports
+from classrel_db.catalog.ingesting import Ingests
 from classrel_db.catalog.nearest import nearest
 from classrel_db.catalog.pictured import Pictured
 from classrel_db.catalog.reported import Reported
 from classrel_db.catalog.taxonomies import Taxonomies
 from classrel_db.errors import ArgumentError
-from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES, RESAMPLES
+from classrel_db.records import RESAMPLES
 from classrel_db.storage import queries as query_files
 from classrel_db.storage import read, statements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from duckdb import DuckDBPyRelation
     from numpy.typing import ArrayLike
 
-    from classrel_db.records import (
-        Ingested,
-        NamedQuery,
-        Normalization,
-        PairPolicy,
-        Progress,
-    )
+    from classrel_db.records import NamedQuery, Progress
 
 DEFAULT_DATABASE = "classrel.duckdb"
 
@@ -73,7 +64,7 @@ def open(  # noqa: A001
     )
 
 
-class Catalog(Reported, Agreement, Exports, Pictured, Taxonomies):
+class Catalog(Reported, Agreement, Exports, Pictured, Taxonomies, Ingests):
     """The heads in one database file, and what can be asked of them.
 
     Several threads may ask one catalog at once; while one of them writes (an ingest, a removal, a taxonomy,
@@ -81,58 +72,6 @@ class Catalog(Reported, Agreement, Exports, Pictured, Taxonomies):
     file open read-only, which keeps other processes from writing to it until :meth:`close` (or the end of
     a ``with`` block).
     """
-
-    def ingest(
-        self,
-        *specs: str | os.PathLike[str],
-        name: str | None = None,
-        head: str | None = None,
-        labels: str | os.PathLike[str] | None = None,
-        normalize: Normalization = "standardize",
-        pairs: PairPolicy = "auto",
-        replace: bool = False,
-        progress: Progress | None = None,
-        done: Callable[[Ingested], None] | None = None,
-    ) -> list[Ingested]:
-        """Read heads and store them, one transaction each, in the order given.
-
-        ``specs`` are names of the zoos (``efficientnet_lite0``, ``resnet50``,
-        ``torchvision:resnet50@IMAGENET1K_V1``) or files (.safetensors, .pth, .pt, .npz). ``head`` and
-        ``labels`` are for files: which tensor, and a file of labels (txt, csv, json) or
-        ``imagenet1k``. ``progress`` is told of each step and ``done`` of each stored model.
-
-        The same head again changes nothing (status ``unchanged``). Raises SourceError, LabelError,
-        WeightsError, ModelExistsError (another head under that name, without ``replace``),
-        UnknownModelError for a name in no zoo, and DatabaseError; models stored before the one that
-        failed stay, and of that one nothing is kept.
-        """
-        from classrel_db.catalog.ingest import ingest_head
-        from classrel_db.catalog.loading import load, located
-
-        require_one_of("normalize", normalize, NORMALIZATIONS)
-        require_one_of("pairs", pairs, PAIR_POLICIES)
-        places = located(require_specs(specs), name=name, head=head, labels=labels)
-        tell = progress or (lambda _step: None)
-        answers = []
-        self.close()
-        for model, place in places.items():
-            started = time.perf_counter()
-            raw = load(place, model, head=head, labels=labels, tell=tell)
-            answer = ingest_head(
-                self._database,
-                self._indexes,
-                raw,
-                model,
-                normalization=normalize,
-                pairs=pairs,
-                replace=replace,
-                progress=tell,
-            )
-            answer = replaced(answer, seconds=time.perf_counter() - started)
-            answers.append(answer)
-            if done is not None:
-                done(answer)
-        return answers
 
     def models(self) -> DuckDBPyRelation:
         """The stored models: model, classes, dim, label_space, normalization, pairs, source,
@@ -145,9 +84,27 @@ class Catalog(Reported, Agreement, Exports, Pictured, Taxonomies):
         return {model.name: model.normalization for model in chosen}
 
     def info(self, model: str) -> DuckDBPyRelation:
-        """Everything that is known of one model, in one row. Raises UnknownModelError."""
+        """Everything that is known of one model, in one row. Raises UnknownModelError.
+
+        ``cosine_error`` is how far any of its cosines can be from what it was before the weights were
+        rounded to ``dtype`` for storage; NULL is what is not known.
+        """
         (found,) = self._known_now().lookup.models(model)
         return read.info(self._database.reader(), found.model_id)
+
+    def cite(self, model: str) -> DuckDBPyRelation:
+        """What to say of one model's weights in a paper, in one row.
+
+        Columns: model, source, uri, revision, etag, reference, license, weights_sha256, accessed (a
+        date), classrel_version, text (a paragraph), bibtex (an entry each for the weights and for classrel).
+        Raises UnknownModelError.
+        """
+        from classrel_db.catalog.citing import citation
+        from classrel_db.storage import arrays
+
+        info = self.info(model)
+        cited = citation(dict(zip(info.columns, info.fetchall()[0], strict=True)))
+        return arrays.table({name: ("VARCHAR", [value]) for name, value in cited.items()})
 
     def classes(self, model: str, pattern: str | None = None) -> DuckDBPyRelation:
         """The classes of one model: model, class_idx, class, concept, bias, mean, std, norm.

@@ -29,7 +29,8 @@ class Background(Generic[T]):
         self._thread = threading.Thread(target=self._run, name="classrel-background")
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        if self._thread.ident is None:  # else it has run, for another thread
+            self._thread.start()
         return self
 
     def __exit__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from dataclasses import dataclass
 from dataclasses import replace as replaced
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from classrel_db import maths
 from classrel_db.catalog.background import Background
+from classrel_db.catalog.provenance import provenance
 from classrel_db.catalog.vectors import nearest_rows
 from classrel_db.errors import MissingDatabaseError, ModelExistsError, OldSchemaError, WeightsError
 from classrel_db.records import Head, Ingested, Progress, Step, StoredModel
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
 
-    from classrel_db.records import Normalization, PairPolicy
+    from classrel_db.records import IngestOptions, PairPolicy
     from classrel_db.storage.database import Database
     from classrel_db.storage.index import IndexCache
 
@@ -35,26 +37,27 @@ Neighbors = tuple["NDArray[np.int64]", "NDArray[np.float32]"]
 PAIRS_LIMIT = 12_000  # `auto` stores every pair up to this many classes: 72 million pairs, 0.3 GB
 
 
-def ingest_head(
-    database: Database,
-    indexes: IndexCache,
-    head: Head,
-    name: str,
-    *,
-    normalization: Normalization,
-    pairs: PairPolicy,
-    replace: bool,
-    progress: Progress,
-) -> Ingested:
-    """Store one head under ``name``; nothing of it is left behind when anything fails.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A head with all that can be told of it without the database.
 
-    Raises WeightsError for rows without a direction and ModelExistsError where the name is taken.
+    ``model`` has no id yet. ``unit_rows`` is C×D float64. ``searching`` finds the neighbours, in a thread
+    of its own as long as the ``with`` block lasts; ``searched`` holds how many classes have theirs.
     """
+
+    head: Head
+    model: StoredModel
+    normalized: maths.NormalizedHead
+    unit_rows: NDArray[np.float64]
+    searching: Background[tuple[VectorIndex, Neighbors]]
+    searched: list[int]
+
+
+def prepare(head: Head, name: str, options: IngestOptions) -> Prepared:
+    """Normalise a head and count what is to be stored. Raises WeightsError for rows without a direction."""
     _require_comparable(head, name)
     n_classes, dim = head.weight.shape
-    every_pair = n_classes * (n_classes - 1) // 2
-    store_pairs = pairs == "all" or (pairs == "auto" and n_classes <= PAIRS_LIMIT)
-    normalized = maths.normalize(head.weight, normalization)
+    normalized = maths.normalize(head.weight, options.normalization)
     _require_direction(normalized, head, name)
     model = StoredModel(
         model_id=0,
@@ -64,95 +67,139 @@ def ingest_head(
         head_key=head.head_key,
         label_space=head.space.name,
         concepts_sha256=concepts_hash(head.space.concepts),
-        normalization=normalization,
+        normalization=options.normalization,
         n_classes=n_classes,
         dim=dim,
-        n_pairs=every_pair if store_pairs else 0,
+        n_pairs=stored_pairs(n_classes, options.pairs),
         weights_sha256=content_hash(head.weight, head.bias),
         rows_sha256=content_hash(normalized.rows),
         bytes_read=head.bytes_read,
         bytes_total=head.bytes_total,
+        **provenance(head, normalized),
     )
-
-    def outcome(status: Literal["added", "replaced", "unchanged"], n_pairs: int) -> Ingested:
-        read_of = (head.bytes_read, head.bytes_total)
-        return Ingested(name, status, n_classes, dim, n_pairs, *read_of, seconds=0.0)
-
-    def settle(connection: DuckDBPyConnection) -> StoredModel | None:
-        """The model that stands under this name. Raises ModelExistsError where it may not go."""
-        existing = {stored.name: stored for stored in read.stored_models(connection)}.get(name)
-        if existing is not None and not replace:
-            differs = _differences(connection, existing, model, head, pairs)
-            if differs:
-                raise ModelExistsError(
-                    f"model {quoted(name)} is stored already, with other {' and '.join(differs)}; "
-                    "give --replace to put this one in its place, or --name to keep both"
-                )
-        return existing
-
-    if database.exists():
-        existing = None
-        with suppress(MissingDatabaseError, OldSchemaError):  # which writing will put right
-            existing = settle(database.reader())
-        if existing is not None and not replace:
-            return outcome("unchanged", existing.n_pairs)
-        database.close()  # while this computes, others may read and write
     unit_rows = maths.unit(normalized.rows)
-
-    searched = 0
+    searched: list[int] = [0]
 
     def search(step: Callable[[], None]) -> tuple[VectorIndex, Neighbors]:
         def done(classes: int) -> None:
-            nonlocal searched
-            searched = classes
+            searched[0] = classes
             step()
 
         write.load_arrow()
         index = VectorIndex.build(unit_rows)
         return index, _neighbors(index, unit_rows, done)
 
-    def tell_searched() -> None:
-        progress(Step(name, "neighbors", searched, n_classes))
+    return Prepared(head, model, normalized, unit_rows, Background(search), searched)
 
-    def tell_paired(pairs_done: int) -> None:
-        progress(Step(name, "pairs", pairs_done, every_pair))
-        tell_searched()
 
+def ingest_head(
+    database: Database,
+    indexes: IndexCache,
+    prepared: Prepared,
+    options: IngestOptions,
+    progress: Progress,
+) -> Ingested:
+    """Store one head under its name; nothing of it is left behind when anything fails.
+
+    Raises ModelExistsError where the name is taken, and DatabaseError.
+    """
+    if database.exists():
+        existing = None
+        with suppress(MissingDatabaseError, OldSchemaError):  # which writing will put right
+            existing = _standing(database.reader(), prepared, options)
+        if existing is not None and not options.replace:
+            return already_there(existing)
+        database.close()  # while this computes, others may read and write
     # The neighbours are searched while the pairs are written. Without pairs there is nothing to do
     # meanwhile, and the file is opened for writing only then.
-    with Background(search) as searching:
-        if not store_pairs:
-            searching.result(tell_searched)
+    with prepared.searching as searching:
+        if not prepared.model.n_pairs:
+            searching.result(lambda: _tell_searched(prepared, progress))
         with database.writer() as connection:
-            existing = settle(connection)
-            if existing is not None and not replace:
-                return outcome("unchanged", existing.n_pairs)
-            with transaction(connection):
-                model = replaced(model, model_id=write.next_model_id(connection))
-                if existing is not None:
-                    write.hand_over_tags(connection, existing.model_id, model.model_id)
-                    write.delete_model(connection, existing.model_id)
-                statistics = {
-                    column: getattr(normalized, column)
-                    for column in ("mean", "std", "norm", "scale")
-                }
-                write.insert_model(connection, model, normalized.center)
-                write.insert_classes(connection, model.model_id, head.space, head.bias, statistics)
-                write.insert_weights(connection, model.model_id, normalized.rows)
-                if store_pairs:
-                    write.insert_pairs(
-                        connection,
-                        model.model_id,
-                        maths.cosine_blocks(unit_rows),
-                        tell_paired,
-                    )
-                index, neighbors = searching.result(tell_searched)
-                write.insert_neighbors(connection, model.model_id, *neighbors)
+            return store(connection, indexes, prepared, options, progress)
+
+
+def _standing(
+    connection: DuckDBPyConnection, prepared: Prepared, options: IngestOptions
+) -> StoredModel | None:
+    """The model that stands under this name. Raises ModelExistsError where this one may not go there."""
+    name = prepared.model.name
+    existing = {stored.name: stored for stored in read.stored_models(connection)}.get(name)
+    if existing is not None and not options.replace:
+        differs = _differences(connection, existing, prepared.model, prepared.head, options.pairs)
+        if differs:
+            raise ModelExistsError(
+                f"model {quoted(name)} is stored already, with other {' and '.join(differs)}; "
+                "give --replace to put this one in its place, or --name to keep both"
+            )
+    return existing
+
+
+def store(
+    connection: DuckDBPyConnection,
+    indexes: IndexCache,
+    prepared: Prepared,
+    options: IngestOptions,
+    progress: Progress,
+) -> Ingested:
+    """Write one head over a connection that may write, in one transaction; then its index beside it.
+
+    Raises ModelExistsError where the name is taken.
+    """
+    model, normalized = prepared.model, prepared.normalized
+    existing = _standing(connection, prepared, options)
+    if existing is not None and not options.replace:
+        return already_there(existing)
+
+    def tell_paired(pairs_done: int) -> None:
+        progress(Step(model.name, "pairs", pairs_done, model.n_pairs))
+        _tell_searched(prepared, progress)
+
+    with transaction(connection):
+        model = replaced(model, model_id=write.next_model_id(connection))
+        if existing is not None:
+            write.hand_over_tags(connection, existing.model_id, model.model_id)
+            write.delete_model(connection, existing.model_id)
+        statistics = {
+            column: getattr(normalized, column) for column in ("mean", "std", "norm", "scale")
+        }
+        write.insert_model(connection, model, normalized.center)
+        write.insert_classes(
+            connection, model.model_id, prepared.head.space, prepared.head.bias, statistics
+        )
+        write.insert_weights(connection, model.model_id, normalized.rows)
+        if model.n_pairs:
+            blocks = maths.cosine_blocks(prepared.unit_rows)
+            write.insert_pairs(connection, model.model_id, blocks, tell_paired)
+        index, neighbors = prepared.searching.result(lambda: _tell_searched(prepared, progress))
+        write.insert_neighbors(connection, model.model_id, *neighbors)
     # After the commit: the index is a cache, and only the database says which heads there are.
     indexes.put(model.rows_sha256, index)
     if existing is not None and existing.rows_sha256 != model.rows_sha256:
         indexes.remove(existing.rows_sha256)
-    return outcome("added" if existing is None else "replaced", model.n_pairs)
+    return _ingested("added" if existing is None else "replaced", model)
+
+
+def already_there(model: StoredModel) -> Ingested:
+    """What an ingest of a head that is stored already answers."""
+    return _ingested("unchanged", model)
+
+
+def stored_pairs(n_classes: int, pairs: PairPolicy) -> int:
+    """How many pairs of a head are stored."""
+    every = pairs == "all" or (pairs == "auto" and n_classes <= PAIRS_LIMIT)
+    return n_classes * (n_classes - 1) // 2 if every else 0
+
+
+def _tell_searched(prepared: Prepared, progress: Progress) -> None:
+    model = prepared.model
+    progress(Step(model.name, "neighbors", prepared.searched[0], model.n_classes))
+
+
+def _ingested(status: Literal["added", "replaced", "unchanged"], model: StoredModel) -> Ingested:
+    size = (model.n_classes, model.dim)
+    read_of = (model.bytes_read, model.bytes_total)
+    return Ingested(model.name, status, *size, model.n_pairs, *read_of, seconds=0.0)
 
 
 def content_hash(*arrays: NDArray[np.float32] | None) -> str:

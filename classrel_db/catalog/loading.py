@@ -15,7 +15,7 @@ from classrel_db.spelling import quoted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from classrel_db.records import Head, Progress
+    from classrel_db.records import Head, IngestOptions, Progress
     from classrel_db.sources import Located
 
 
@@ -23,8 +23,7 @@ def located(
     specs: Sequence[str],
     *,
     name: str | None,
-    head: str | None,
-    labels: str | os.PathLike[str] | None,
+    options: IngestOptions,
 ) -> dict[str, Located]:
     """Where each spec's head is, by the name that it will be stored under, in the order given.
 
@@ -32,15 +31,18 @@ def located(
     a name in no zoo, SourceError for a file that is not there: a misspelt name should not wait for a
     download.
     """
-    if name is not None and len(specs) > 1:
-        raise ArgumentError(
-            f"one name ({quoted(str(name))}) for {len(specs)} models; ingest them one by one"
-        )
+    head, labels = options.head, options.labels
     if labels is not None and not isinstance(labels, str | os.PathLike):
         raise ArgumentError(
             "labels are a file (txt, csv, json) or the name imagenet1k; an .npz file can hold them"
         )
-    places = [sources.locate(spec) for spec in specs]
+    found = [sources.locate(each) for spec in specs for each in sources.expand(spec)]
+    # patterns may overlap: what is meant twice is one
+    places = list({(place.source.name, place.ref): place for place in found}.values())
+    if name is not None and len(places) > 1:
+        raise ArgumentError(
+            f"one name ({quoted(str(name))}) for {len(places)} models; ingest them one by one"
+        )
     names = [require_name(place.name if name is None else name) for place in places]
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
@@ -54,18 +56,12 @@ def located(
     return dict(zip(names, places, strict=True))
 
 
-def load(
-    place: Located,
-    model: str,
-    *,
-    head: str | None,
-    labels: str | os.PathLike[str] | None,
-    tell: Progress,
-) -> Head:
+def load(place: Located, model: str, options: IngestOptions, tell: Progress) -> Head:
     """Read one head, with its progress told. Raises SourceError, LabelError, WeightsError."""
-    options = LoadOptions()
+    wanted = LoadOptions(full=options.full)
     if place.takes_labels:
-        options = LoadOptions(head, None if labels is None else Path(labels))
+        labels = None if options.labels is None else Path(options.labels)
+        wanted = LoadOptions(options.head, labels, options.full)
 
     def reading(
         done: int, total: int, stage: Literal["read", "download"] = "read", note: str = ""
@@ -76,7 +72,7 @@ def load(
             raise _CallbackError from error
 
     try:
-        return sources.load(place, options, reading)
+        return sources.load(place, wanted, reading)
     except Exception as error:
         # the caller's own error, which a reader may have taken for one of the file's
         own = _callback_error(error)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from classrel_db.cli.desk import database, open_catalog, reading, show, tell
+from classrel_db.cli.desk import MOST_DRAWN, database, open_catalog, reading, show, tell, watched
 from classrel_db.errors import ClassrelError
-from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES, Normalization, PairPolicy
+from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from classrel_db.records import Failed
+
+_DEFAULTS = {"normalize": "standardize", "pairs": "auto"}
 
 
 @click.command()
@@ -40,47 +45,112 @@ if TYPE_CHECKING:
     help="Store the cosine of every pair; auto: up to 12,000 classes.",
 )
 @click.option("--replace", is_flag=True, help="Replace another head of the same name.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="How many heads are read and computed at once.",
+)
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Fetch whole files, keep them where their maker's library does, check the published hash.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be read and stored.")
 @database
 def ingest(
     specs: tuple[str, ...],
-    name: str | None,
-    head: str | None,
-    labels: str | None,
-    normalize: Normalization,
-    pairs: PairPolicy,
-    replace: bool,
+    jobs: int,
+    dry_run: bool,
     db: Path | None,
+    **given: Any,
 ) -> None:
     """Read the heads of models and store them with their neighbours and pairs.
 
-    SPEC is a name (efficientnet_lite0, resnet50, torchvision:resnet50@IMAGENET1K_V1) or a file
-    (.safetensors, .pth, .pt, .npz). Only the head is read, not the whole checkpoint, where the
-    format allows that. Each model is stored whole or not at all; the same head again changes
-    nothing.
+    SPEC is a name (efficientnet_lite0, resnet50, torchvision:resnet50@IMAGENET1K_V1,
+    timm:convnext_base.fb_in22k_ft_in1k), a model of the Hugging Face hub (hf:OWNER/NAME), a file or its
+    address (https://…, s3://…), or a pattern of names ('torchvision:resnet*'): `classrel zoo` lists them.
+    Of files .safetensors, .pth, .pt, .npz, .onnx, .tflite, .keras and .h5 are read.
+
+    Only the head is read, not the whole checkpoint, where the format and the server allow that. Each
+    model is stored whole or not at all; the same head again changes nothing. Of several, one that fails
+    does not stop the others, and the same command once more does what is missing.
 
     \b
     Examples:
       classrel ingest efficientnet_lite0 efficientnet_lite1
       classrel ingest ./mymodel.safetensors --labels species.csv
+      classrel ingest 'torchvision:*' --jobs 8 --dry-run
     """
     from classrel_db.render.progress import ingest_display
 
-    try:
-        with open_catalog(db) as catalog, ingest_display() as display:
-            catalog.ingest(
-                *specs,
-                name=name,
-                head=head,
-                labels=labels,
-                normalize=normalize,
-                pairs=pairs,
-                replace=replace,
-                progress=display.step,
-                done=display.done,
-            )
-    except KeyboardInterrupt:
-        tell("interrupted: the unfinished model was not stored, the finished ones were")
-        raise
+    failures: list[Failed] = []
+    stored = 0
+
+    with open_catalog(db) as catalog:
+        if dry_run:
+            plan = catalog.plan(*specs, **given)
+            show(catalog, plan, {"format": None, "output": None}, "sized_table")
+            return
+        with ingest_display() as display:
+
+            def failed(failure: Failed) -> None:
+                failures.append(failure)
+                display.failed(failure)
+
+            try:
+                stored = len(
+                    catalog.ingest(
+                        *specs,
+                        **given,
+                        jobs=jobs,
+                        progress=display.step,
+                        done=display.done,
+                        failed=failed,
+                        starting=display.starting,
+                    )
+                )
+            except KeyboardInterrupt:
+                tell("interrupted: what was unfinished is not stored, the finished models are")
+                raise
+    if failures:
+        raise ClassrelError(_failure_message(failures, stored, given))
+
+
+def _failure_message(failures: list[Failed], stored: int, given: dict[str, Any]) -> str:
+    """What failed, why, and the command that tries just that again."""
+    lines = [f"{len(failures)} of {len(failures) + stored} models were not stored:"]
+    lines += [f"  {failure.model}: {failure.error}" for failure in failures]
+    options = [
+        word
+        for name, value in given.items()
+        for word in ([f"--{name}"] if value is True else [f"--{name}", str(value)])
+        if value not in {None, False} and value != _DEFAULTS.get(name)
+    ]
+    again = shlex.join(["classrel", "ingest", *(failure.spec for failure in failures), *options])
+    return "\n".join([*lines, f"to try them again: {again}"])
+
+
+@click.command()
+@click.argument("pattern", required=False)
+@reading
+def zoo(pattern: str | None, db: Path | None, **written: Any) -> None:
+    """List the models that can be ingested by name: classes, width, bytes of the head and of its file.
+
+    PATTERN is a part of the name, or has * ? [...] in it and fits all of the name. What is cached lies on
+    this machine; of anything else `classrel ingest` reads the head alone from where it is published.
+
+    \b
+    Examples:
+      classrel zoo efficientnet
+      classrel zoo 'torchvision:resnet*' --format csv
+    """
+    with open_catalog(db) as catalog, watched():
+        rows = catalog.zoo(pattern)
+        show(catalog, rows, written, "sized_table", MOST_DRAWN)
+        if not rows.shape[0]:
+            tell(f"no model of a zoo fits {pattern!r}")
 
 
 @click.command()
@@ -111,11 +181,21 @@ def classes(model: str, pattern: str | None, db: Path | None, **written: Any) ->
 
 @click.command()
 @click.argument("model")
+@click.option("--cite", is_flag=True, help="Show how to cite its weights, in words and as BibTeX.")
 @reading
-def info(model: str, db: Path | None, **written: Any) -> None:
-    """Show where a model came from, what was read of it, and its content hashes."""
+def info(model: str, cite: bool, db: Path | None, **written: Any) -> None:
+    """Show where a model came from, what was read of it, and its content hashes.
+
+    \b
+    Examples:
+      classrel info efficientnet_lite0
+      classrel info efficientnet_lite0 --cite
+    """
     with open_catalog(db) as catalog:
-        show(catalog, catalog.info(model), written, "record")
+        if cite:
+            show(catalog, catalog.cite(model), written, "provenance.citation")
+        else:
+            show(catalog, catalog.info(model), written, "provenance.record")
 
 
 @click.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
@@ -13,10 +14,11 @@ from classrel_db.text import megabytes, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from duckdb import DuckDBPyRelation
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-    from classrel_db.records import Ingested, Progress, Step
+    from classrel_db.records import Failed, Ingested, Progress, Step
 
 _WORTH_A_BAR = 1.0  # seconds that an answer may take before a bar says how far it is
 
@@ -24,12 +26,25 @@ _WORTH_A_BAR = 1.0  # seconds that an answer may take before a bar says how far 
 class IngestDisplay:
     """What an ingest says where nobody watches: a line for each model, when it is stored."""
 
+    def starting(self, plan: DuckDBPyRelation) -> None:
+        """Several models are to come, as ``Catalog.plan`` tells of them."""
+        self.say(plan_line(plan))
+
     def step(self, step: Step) -> None:
         """How far one stage of one model has come."""
+        if step.note:
+            self.say(f"{printable(step.model)}: {printable(step.note)}")
 
     def done(self, answer: Ingested) -> None:
         """One model is stored."""
-        print(ingest_line(answer), file=sys.stderr, flush=True)  # noqa: T201
+        self.say(ingest_line(answer))
+
+    def failed(self, failure: Failed) -> None:
+        """One model could not be stored."""
+        self.say(f"{printable(failure.model)}: not stored")  # why is told at the end
+
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextmanager
@@ -72,7 +87,7 @@ def _bars() -> Bars:
 
         def render(self, task: Task) -> Text:
             if task.total is None:
-                return Text("the whole file, into torch's cache")
+                return Text("")
             if task.fields["unit"] == "bytes":
                 rate = f"  {megabytes(task.speed)}/s" if task.speed else ""
                 return Text(f"{megabytes(task.completed)} of {megabytes(task.total)}{rate}")
@@ -90,11 +105,11 @@ def _bars() -> Bars:
 
 
 class _Bars(IngestDisplay):
-    """A bar for each stage of the model in hand, and above them a line for each that is stored."""
+    """A bar for each stage of the models in hand, and one for all of several; above them the lines."""
 
     _UNITS = MappingProxyType(
         {
-            "download": "",
+            "download": "bytes",
             "read": "bytes",
             "neighbors": "classes",
             "pairs": "pairs",
@@ -112,21 +127,58 @@ class _Bars(IngestDisplay):
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._tasks: dict[tuple[str, str], TaskID] = {}
+        self._all: TaskID | None = None
+        self._lock = threading.Lock()  # models are read in several threads
+
+    def starting(self, plan: DuckDBPyRelation) -> None:
+        super().starting(plan)
+        self._all = self._bars.add_task("all", total=plan.shape[0], unit="models")
 
     def step(self, step: Step) -> None:
+        super().step(step)
         key = (step.model, step.stage)
-        if key not in self._tasks:
-            self._tasks[key] = self._bars.add_task(
-                f"{printable(step.model)} {step.stage}",
-                total=step.total or None,
-                unit=self._UNITS[step.stage],
-            )
+        with self._lock:
+            if key not in self._tasks:
+                self._tasks[key] = self._bars.add_task(
+                    f"{printable(step.model)} {step.stage}",
+                    total=step.total or None,
+                    unit=self._UNITS[step.stage],
+                )
         self._bars.update(self._tasks[key], completed=step.done, total=step.total or None)
 
     def done(self, answer: Ingested) -> None:
-        for key in [key for key in self._tasks if key[0] == answer.model]:
-            self._bars.remove_task(self._tasks.pop(key))
-        self._bars.console.print(ingest_line(answer), soft_wrap=True)
+        super().done(answer)
+        self._leave(answer.model)
+
+    def failed(self, failure: Failed) -> None:
+        super().failed(failure)
+        self._leave(failure.model)
+
+    def say(self, line: str) -> None:
+        self._bars.console.print(line, soft_wrap=True)
+
+    def _leave(self, model: str) -> None:
+        with self._lock:
+            for key in [key for key in self._tasks if key[0] == model]:
+                self._bars.remove_task(self._tasks.pop(key))
+        if self._all is not None:
+            self._bars.advance(self._all)
+
+
+def plan_line(plan: DuckDBPyRelation) -> str:
+    """One line about what is to come."""
+    states, read, of, disk, unknown = plan.aggregate(
+        "list(state), sum(read_bytes), sum(file_bytes) FILTER (state <> 'stored'), sum(disk_bytes), "
+        "count(*) FILTER (read_bytes IS NULL)"
+    ).fetchall()[0]
+    there = states.count("stored")
+    parts = [f"{len(states):,} models" + (f", {there:,} of them stored already" if there else "")]
+    if there < len(states):
+        known = f"{megabytes(read or 0)} to read" + (f" of {megabytes(of)}" if of else "")
+        parts += [known, f"about {megabytes(disk or 0)} of disk"]
+    if unknown:
+        parts.append(f"{unknown:,} of unknown size")
+    return "; ".join(parts)
 
 
 def ingest_line(answer: Ingested) -> str:

@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from classrel_db.render.formats import values
-from classrel_db.text import printable
+from classrel_db.text import megabytes, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from duckdb import DuckDBPyRelation
 
@@ -32,6 +32,20 @@ def plain_table(rows: DuckDBPyRelation, file: TextIO) -> None:
     _plain(rows.columns, rows.types, values(rows), None, file)
 
 
+def sized_table(rows: DuckDBPyRelation, file: TextIO) -> None:
+    """Any rows; columns that end in _bytes are told in megabytes."""
+    sizes = {number for number, name in enumerate(rows.columns) if name.endswith("_bytes")}
+    listed = (
+        [
+            megabytes(value) if number in sizes and value is not None else value
+            for number, value in enumerate(row)
+        ]
+        for row in values(rows)
+    )
+    columns = [name.removesuffix("_bytes") for name in rows.columns]
+    _plain(columns, rows.types, listed, None, file)
+
+
 def model_table(rows: DuckDBPyRelation, file: TextIO) -> None:
     """Rows of one model, whose name goes into the title."""
     listed = list(values(rows))
@@ -39,14 +53,13 @@ def model_table(rows: DuckDBPyRelation, file: TextIO) -> None:
     _plain(rows.columns[1:], rows.types[1:], (row[1:] for row in listed), title, file)
 
 
-def record(rows: DuckDBPyRelation, file: TextIO) -> None:
+def record(fields: Mapping[str, Any], file: TextIO) -> None:
     """One row, a line for each of its values."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for row in values(rows):
-        for name, value in zip(rows.columns, row, strict=True):
-            table.add_row(printable(name), Text(_shown(value)))
+    for name, value in fields.items():
+        table.add_row(printable(name), Text(_shown(value)))
     print_table(table, console_for(file))
 
 

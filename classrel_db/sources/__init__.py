@@ -8,6 +8,6 @@ head loads without either.
 """
 
 from classrel_db.sources.protocol import Located, ReadProgress, Source
-from classrel_db.sources.registry import SOURCES, describe, load, locate
+from classrel_db.sources.registry import SOURCES, describe, expand, load, locate, zoo
 
-__all__ = ["SOURCES", "Located", "ReadProgress", "Source", "describe", "load", "locate"]
+__all__ = ["SOURCES", "Located", "ReadProgress", "Source", "describe", "expand", "load", "locate", "zoo"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib import import_module, util
+from dataclasses import dataclass, replace
+from importlib import import_module, metadata, util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from classrel_db.errors import MissingExtraError, UnknownModelError
 from classrel_db.records import ZooEntry
@@ -53,7 +53,7 @@ class PackagedSource:
             ZooEntry(
                 spec=f"{self.name}:{name}",
                 source=self.name,
-                uri=package.distribution,
+                uri=_uri(package),
                 name=name,
                 classes=len(imagenet1k().labels),
                 dim=_DIM,
@@ -89,17 +89,24 @@ class PackagedSource:
         self.resolve(ref)
         package = PACKAGES[ref]
         path = _weights(package)
-        return read_head(
+        head = read_head(
             open_counted(path, progress),
             path,
             source=self.name,
-            uri=f"{package.distribution}/{path.name}",
+            uri=_uri(package),
             space=imagenet1k(),
         )
+        return replace(head, **_stated(package))
 
 
 def _installed(package: _Package) -> bool:
     return util.find_spec(package.module) is not None
+
+
+def _uri(package: _Package) -> str:
+    if not _installed(package):
+        return package.distribution
+    return f"{package.distribution}/{_weights(package).name}"
 
 
 def _size(package: _Package) -> int | None:
@@ -112,6 +119,22 @@ def _weights(package: _Package) -> Path:
     except ImportError as error:
         raise _missing(package) from error
     return Path(getattr(module, package.locator).get_model_file_path())
+
+
+def _stated(package: _Package) -> dict[str, Any]:
+    """What the package states of itself, by the fields of Head: version, home page and licence."""
+    try:
+        found = metadata.distribution(package.distribution)
+    except metadata.PackageNotFoundError:  # the module alone, on the path
+        return {}
+    named = {"revision": "Version", "reference": "Home-page", "license": "License"}
+    stated = {
+        field: found.metadata[name]
+        for field, name in named.items()
+        if name in found.metadata and found.metadata[name] != "UNKNOWN"
+    }
+    terms = (found.read_text("LICENSE") or "").strip()
+    return {"license": terms.splitlines()[0], **stated} if terms else stated
 
 
 def _missing(package: _Package) -> MissingExtraError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from classrel_db.sources.torchvision_zoo import TorchvisionSource
 from classrel_db.spelling import did_you_mean, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from classrel_db.records import Head, ZooEntry
 
 _FILES = FileSource()
@@ -27,6 +30,7 @@ SOURCES: tuple[Source, ...] = (_FILES, _ADDRESSES, PackagedSource(), Torchvision
 _NO_OPTIONS = LoadOptions()
 _BY_NAME = {source.name: source for source in SOURCES}
 
+_PATTERN = re.compile(r"[*?[]")
 _PREFIX = re.compile(r"([A-Za-z]\w+):")  # two characters at least: one is a Windows drive
 
 
@@ -43,6 +47,32 @@ def locate(spec: str) -> Located:
     """
     source, ref = _source_of(spec)
     return Located(spec, source, ref, source.resolve(ref), source.takes_labels)
+
+
+def expand(spec: str) -> list[str]:
+    """The specs that a pattern such as ``torchvision:resnet*`` stands for; any other spec is itself.
+
+    A pattern has ``*``, ``?`` or ``[`` in it and is no file. Without a zoo before it, it is held against
+    all of them. Raises UnknownModelError where nothing fits.
+    """
+    if not _PATTERN.search(spec) or _ADDRESSES.knows(spec) or _is_file(spec):
+        return [spec]
+    prefix = _PREFIX.match(spec)
+    source, _ = _source_of(spec) if prefix else (None, spec)
+    zoos = zoo() if source is None else source.list()
+    wanted = spec if prefix else f"*:{spec}"
+    found = [entry.spec for entry in zoos if fnmatchcase(entry.spec, wanted)]
+    if not found:
+        raise UnknownModelError(
+            f"no model fits the pattern {quoted(spec)}; `classrel zoo` lists what there is"
+        )
+    return found
+
+
+def zoo() -> Iterator[ZooEntry]:
+    """Every model of every zoo that can be ingested by its name."""
+    for source in SOURCES:
+        yield from source.list()
 
 
 def load(

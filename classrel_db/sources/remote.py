@@ -45,7 +45,7 @@ def open_remote(
     ``headers`` are for HTTP, and go to the host of ``url`` alone. ``full`` fetches the whole file.
     Raises SourceError, as MissingExtraError where the address needs a package that is not installed.
     """
-    ranges = open_ranges(url, headers or {})
+    ranges = open_ranges(url, headers or {}, lambda: _begin(progress))
 
     def neighbor(name: str) -> CountingFile:
         parts = urlsplit(url)
@@ -96,7 +96,16 @@ class RemoteFile(CountingFile):
 
     def _arrived(self, count: int) -> None:
         self._count += count
-        self._report()
+        if self._expected:
+            self._report()
+        else:
+            _begin(self._progress)
+
+
+def _begin(progress: ReadProgress | None) -> None:
+    """Tell that a file is being looked at, of whose head nothing is known yet."""
+    if progress is not None:
+        progress(0, 0)
 
 
 class _Fetched(CountingFile):

@@ -7,8 +7,10 @@ or a server is busy, and what an error means.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
+from concurrent import futures
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,7 +20,7 @@ from classrel_db.errors import MissingExtraError, SourceError
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
 
     Arrived = Callable[[int], None]
@@ -27,10 +29,12 @@ if TYPE_CHECKING:
 FIRST = 1 << 16  # bytes of the beginning of a file, which come with the first request
 
 _TRIES = 5  # in a row without a byte
+_TRIES_TO_CONNECT = 3  # without a network nothing is gained by more
 _FIRST_PAUSE = 0.5  # seconds, doubled with each try
 _LONGEST_PAUSE = 60.0
 _CONNECT_WITHIN = 20.0  # seconds
 _NEXT_BYTES_WITHIN = 60.0
+_LOOK_EVERY = 0.2  # seconds, whether anyone still waits
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PORTION = 1 << 22  # bytes between two reports, where a store gives all that was asked for at once
 
@@ -57,13 +61,14 @@ class Ranges(Protocol):
         """Write all of the file to ``target``."""
 
 
-def open_ranges(url: str, headers: Mapping[str, str]) -> Ranges:
+def open_ranges(url: str, headers: Mapping[str, str], alive: Callable[[], None]) -> Ranges:
     """Open the file at ``url``; ``headers`` are for HTTP, and go to the host of ``url`` alone.
 
+    ``alive`` is called now and then while a server is waited for; what it raises ends the waiting.
     Raises SourceError, as MissingExtraError where the address needs a package that is not installed.
     """
     web = urlsplit(url).scheme.lower() in {"http", "https"}
-    return _Web(url, headers) if web else _Store(url)
+    return _Web(url, headers, alive) if web else _Store(url)
 
 
 def shown_url(url: str) -> str:
@@ -73,17 +78,18 @@ def shown_url(url: str) -> str:
 
 
 class _Again(Exception):  # noqa: N818
-    """This try came to nothing, another may: after ``pause`` seconds, if the server named them."""
+    """This try came to nothing, one of ``tries`` may: after ``pause`` seconds, if the server named them."""
 
-    def __init__(self, reason: str, pause: float | None = None) -> None:
+    def __init__(self, reason: str, pause: float | None = None, tries: int = _TRIES) -> None:
         super().__init__(reason)
         self.pause = pause
+        self.tries = tries
 
 
 class _Web:
     """A file behind HTTP."""
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], alive: Callable[[], None]) -> None:
         self.size: int | None = None
         self.etag: str | None = None
         self.first = b""
@@ -92,7 +98,7 @@ class _Web:
         self._headers = headers
         self._shown = quoted(shown_url(url), 300)
         self._state: tuple[object, ...] = ()
-        self._open()
+        self._open(alive)
 
     def fetch(self, start: int, into: memoryview, arrived: Arrived) -> None:
         done = 0
@@ -104,8 +110,7 @@ class _Web:
             found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
             if found is None or (int(found[1]), int(found[2])) != wanted:
                 raise _Again("the server sent another range than was asked for")
-            if _state(response, int(found[3])) != self._state:
-                raise self._changed("its ETag, date or size is another one now")
+            self._require_same(response, int(found[3]))
             return len(into) - done
 
         def take(portion: bytes) -> None:
@@ -120,16 +125,16 @@ class _Web:
         while done < len(into):
             before = done
             try:
-                self._get(f"bytes={start + done}-{start + len(into) - 1}", same_range, take)
+                wanted = f"bytes={start + done}-{start + len(into) - 1}"
+                self._get(wanted, same_range, take, lambda: arrived(0))
             except _Again as error:
                 tries = 1 if done > before else tries + 1
                 self._pause(error, tries)
 
     def fetch_whole(self, target: Path, arrived: Arrived) -> None:
         def same_file(response: Any) -> int | None:
-            if self._state and _state(response, response.content_length) != self._state:
-                raise self._changed("its ETag, date or size is another one now")
             length: int | None = response.content_length
+            self._require_same(response, length)
             return length
 
         tries = 0
@@ -145,19 +150,18 @@ class _Web:
                     arrived(len(portion))
 
                 try:
-                    self._get(None, same_file, take)
+                    self._get(None, same_file, take, lambda: arrived(0))
                 except _Again as error:
                     self._pause(error, tries)
                     arrived(-done)
                 else:
                     return
 
-    def _open(self) -> None:
+    def _open(self, alive: Callable[[], None]) -> None:
         content = bytearray()
 
         def learn(response: Any) -> int:
             content.clear()
-            self._address = str(response.url)
             self.etag = response.headers.get("ETag")
             found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
             if response.status == 206 and found and int(found[1]) == 0:
@@ -165,14 +169,14 @@ class _Web:
             else:
                 self.whole_only = True
                 self.size = response.content_length if response.status == 200 else None
-            self._state = _state(response, self.size)
+            self._state = _state(response)
             return 0 if self.whole_only else min(FIRST, self.size or 0)
 
         tries = 0
         while True:
             tries += 1
             try:
-                self._get(f"bytes=0-{FIRST - 1}", learn, content.extend)
+                self._get(f"bytes=0-{FIRST - 1}", learn, content.extend, alive)
             except _Again as error:
                 self._pause(error, tries)
             else:
@@ -184,13 +188,18 @@ class _Web:
         wanted: str | None,
         accept: Callable[[Any], int | None],
         take: Callable[[bytes], None],
+        alive: Callable[[], None],
     ) -> None:
         """One request: ``take`` gets the body in portions, of as many bytes as ``accept`` says.
 
         Raises _Again where another try may help, SourceError where none will.
         """
-        from aiohttp import ClientConnectionError, ClientError, ClientPayloadError
-        from fsspec.asyn import sync
+        from aiohttp import (
+            ClientConnectionError,
+            ClientConnectorError,
+            ClientError,
+            ClientPayloadError,
+        )
         from yarl import URL
 
         async def run() -> None:
@@ -202,6 +211,7 @@ class _Web:
                 headers["Range"] = wanted
             async with session.get(self._address, headers=headers) as response:
                 self._require(response)
+                self._address = str(response.url)
                 expected = accept(response)
                 if expected == 0:
                     return
@@ -213,7 +223,9 @@ class _Web:
                     raise _Again(f"the server sent {got:,} bytes and not {expected:,}")
 
         try:
-            sync(_http().loop, run)
+            _sync(run(), alive)
+        except ClientConnectorError as error:
+            raise _Again(_reason(error), tries=_TRIES_TO_CONNECT) from error
         except (ClientConnectionError, ClientPayloadError, TimeoutError) as error:
             raise _Again(_reason(error)) from error
         except (ClientError, ValueError) as error:
@@ -243,8 +255,13 @@ class _Web:
             raise SourceError(f"{self._shown} is empty ({told}); check the address")
         raise SourceError(f"can't read {self._shown}: {told}; check the address")
 
+    def _require_same(self, response: Any, size: int | None) -> None:
+        sizes = {self.size, size} - {None}
+        if _state(response) != self._state or len(sizes) > 1:
+            raise self._changed("its ETag, date or size is another one now")
+
     def _pause(self, error: _Again, tries: int) -> None:
-        if tries >= _TRIES:
+        if tries >= error.tries:
             raise SourceError(
                 f"can't read {self._shown}: {error} ({tries} tries); is there a network, and is the address "
                 f"right? Try again later, or get the file by other means and give its path"
@@ -324,9 +341,21 @@ def _http() -> Any:
     return fsspec.filesystem("http", client_kwargs={"timeout": within, "trust_env": True})
 
 
-def _state(response: Any, size: int | None) -> tuple[object, ...]:
+def _sync(work: Coroutine[Any, Any, None], alive: Callable[[], None]) -> None:
+    """Run ``work`` in fsspec's loop; it ends where ``alive`` raises, as it would with the process."""
+    future = asyncio.run_coroutine_threadsafe(work, _http().loop)
+    try:
+        while not futures.wait([future], timeout=_LOOK_EVERY).done:
+            alive()
+        future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def _state(response: Any) -> tuple[object, ...]:
     """What stays the same as long as the file does, as far as the server tells."""
-    return (response.headers.get("ETag"), response.headers.get("Last-Modified"), size)
+    return response.headers.get("ETag"), response.headers.get("Last-Modified")
 
 
 def _retry_after(text: str) -> float | None:

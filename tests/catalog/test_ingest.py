@@ -190,9 +190,19 @@ def test_several_models_are_one_transaction_each(path, make_head):
 
 def test_two_models_of_one_name_in_a_batch_are_refused_before_anything_is_read(path, make_head):
     head = make_head()
+    (folder := path.parent / "other").mkdir()
+    namesake = folder / head.path.name
+    namesake.write_bytes(head.path.read_bytes())
     with pytest.raises(ArgumentError, match='named "small"'):
-        classrel_db.open(path).ingest(str(head.path), str(head.path), labels=head.labels_path)
+        classrel_db.open(path).ingest(str(head.path), str(namesake), labels=head.labels_path)
     assert not path.exists()
+
+
+def test_a_model_that_is_meant_twice_is_ingested_once(path, make_head):
+    head = make_head()
+    specs = (head.path, f"file:{head.path}", str(head.path))
+    answers = classrel_db.open(path).ingest(*specs, labels=head.labels_path)
+    assert [answer.model for answer in answers] == ["small"]
 
 
 def test_a_misspelt_name_in_a_batch_is_refused_before_anything_is_read(path, make_head):

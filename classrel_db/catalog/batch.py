@@ -1,0 +1,142 @@
+"""Many heads into one database: several are read and computed at once, one writer stores them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from dataclasses import replace as replaced
+from typing import TYPE_CHECKING
+
+from classrel_db.catalog.ingest import prepare, store
+from classrel_db.catalog.loading import load
+from classrel_db.errors import ClassrelError, ModelExistsError
+from classrel_db.records import Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+    from concurrent.futures import Future
+
+    from classrel_db.catalog.ingest import Prepared
+    from classrel_db.catalog.planning import Planned
+    from classrel_db.records import Ingested, IngestOptions, Progress, Step
+    from classrel_db.sources import Located
+    from classrel_db.storage.database import Database
+    from classrel_db.storage.index import IndexCache
+
+
+class Batch:
+    """Reads and computes in threads, stores in the caller's, one transaction a model.
+
+    The heads that are read ahead are at most one more than there are threads, so that the writer finds
+    one ready and memory stays bounded. The file is held as long as heads wait to be stored.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        indexes: IndexCache,
+        options: IngestOptions,
+        progress: Progress,
+    ) -> None:
+        self._database = database
+        self._indexes = indexes
+        self._options = options
+        self._progress = progress
+        self._stop = threading.Event()
+
+    def run(self, plan: Mapping[str, Planned], threads: int) -> Generator[Ingested | Failed]:
+        """What became of each model, as it is stored or fails; in the order given with one thread.
+
+        Raises DatabaseError, which ends the batch.
+        """
+        waiting = iter(plan.items())
+        running: dict[Future[Prepared], _Job] = {}
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="classrel-read")
+
+        def submit() -> None:
+            name, planned = next(waiting, (None, None))
+            if name is not None and planned is not None:
+                future = pool.submit(self._prepare, name, planned.place)
+                running[future] = _Job(name, planned.place.spec, time.perf_counter())
+
+        try:
+            for _ in range(threads + 1):
+                submit()
+            while running:
+                wait(running, return_when=FIRST_COMPLETED)
+                for future in [future for future in running if future.done()]:
+                    failed = _failed(running[future], future)
+                    if failed is not None:
+                        del running[future]
+                        submit()
+                        yield failed
+                if any(future.done() for future in running):
+                    yield from self._stored(running, submit)
+        finally:
+            self._stop.set()
+            pool.shutdown(cancel_futures=True)
+
+    def _stored(
+        self, running: dict[Future[Prepared], _Job], submit: Callable[[], None]
+    ) -> Iterator[Ingested | Failed]:
+        """Store what is ready, and what gets ready meanwhile, over one connection."""
+        is_new = not self._database.exists()
+        with self._database.writer() as connection:
+            while ready := next((future for future in running if future.done()), None):
+                job = running.pop(ready)
+                submit()
+                failed = _failed(job, ready)
+                if failed is not None:
+                    yield failed
+                    continue
+                prepared = ready.result()
+                try:
+                    with prepared.searching:
+                        answer = store(
+                            connection, self._indexes, prepared, self._options, self._progress
+                        )
+                except ModelExistsError as error:
+                    yield Failed(job.spec, job.name, error)
+                    continue
+                yield replaced(answer, seconds=time.perf_counter() - job.started)
+                if is_new:
+                    return  # a new file takes its place only now
+
+    def _prepare(self, name: str, place: Located) -> Prepared:
+        """Read one head and find its neighbours, in a thread of the pool."""
+        head = load(place, name, self._options, self._tell)
+        prepared = prepare(head, name, self._options)
+        with prepared.searching as searching:
+            searching.result(self._check)
+        return prepared
+
+    def _tell(self, step: Step) -> None:
+        self._check()
+        self._progress(step)
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise _StoppedError
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    name: str
+    spec: str
+    started: float
+
+
+class _StoppedError(Exception):
+    """The batch is over, whatever this thread still has to do."""
+
+
+def _failed(job: _Job, future: Future[Prepared]) -> Failed | None:
+    """What is wrong with a model that could not be prepared; other errors are nobody's to expect."""
+    error = future.exception()
+    if error is None:
+        return None
+    if not isinstance(error, ClassrelError):
+        raise error
+    return Failed(job.spec, job.name, error)

@@ -1,0 +1,198 @@
+"""The part of a catalog that brings heads in, and says which there are to bring."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace as replaced
+from typing import TYPE_CHECKING
+
+from classrel_db.catalog.arguments import require_count, require_one_of, require_specs
+from classrel_db.catalog.opened import Opened
+from classrel_db.errors import ArgumentError, MissingDatabaseError, OldSchemaError
+from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES, IngestOptions
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from duckdb import DuckDBPyRelation
+
+    from classrel_db.catalog.planning import Planned
+    from classrel_db.records import Failed, Ingested, Normalization, PairPolicy, Progress
+
+_MOST_JOBS = 64
+
+
+class Ingests(Opened):
+    """Reads heads from zoos, files and addresses."""
+
+    def ingest(
+        self,
+        *specs: str | os.PathLike[str],
+        name: str | None = None,
+        head: str | None = None,
+        labels: str | os.PathLike[str] | None = None,
+        normalize: Normalization = "standardize",
+        pairs: PairPolicy = "auto",
+        replace: bool = False,
+        full: bool = False,
+        jobs: int = 1,
+        progress: Progress | None = None,
+        done: Callable[[Ingested], None] | None = None,
+        failed: Callable[[Failed], None] | None = None,
+        starting: Callable[[DuckDBPyRelation], None] | None = None,
+    ) -> list[Ingested]:
+        """Read heads and store them, one transaction each.
+
+        ``specs`` are names of the zoos (``efficientnet_lite0``, ``resnet50``,
+        ``timm:convnext_base.fb_in22k_ft_in1k``) or patterns of them (``torchvision:resnet*``), models of the
+        Hugging Face hub (``hf:google/vit-base-patch16-224``), files, or addresses of files
+        (``https://…/model.safetensors``). ``head`` and ``labels`` are for files: which tensor, and a file
+        of labels (txt, csv, json) or ``imagenet1k``. Only the head is read, unless ``full``: then the whole
+        file is fetched and kept where its maker's library keeps it, and its hash checked where one is
+        published.
+
+        ``jobs`` heads (1 to 64) are read and computed at once. They are stored in the order given with one,
+        else as they get ready. ``progress`` is told of each step, ``done`` of each model that is stored,
+        ``starting``, before several, of the plan (as of :meth:`plan`). With ``failed``, which is told of
+        each model that can't be read or stored, the others go on; without it the first error is raised.
+
+        The same head again changes nothing (status ``unchanged``); one of a zoo is not even read. Raises
+        SourceError, LabelError, WeightsError, ModelExistsError (another head under that name, without
+        ``replace``), UnknownModelError for a name in no zoo, and DatabaseError; models stored before the
+        one that failed stay, and of that one nothing is kept.
+        """
+        from classrel_db.catalog.ingest import already_there, ingest_head, prepare
+        from classrel_db.catalog.loading import load
+
+        require_count("jobs", jobs, 1, _MOST_JOBS)
+        options = _options(head, labels, normalize, pairs, replace, full)
+        plan = self._plan(specs, name, options)
+        tell = progress or (lambda _step: None)
+        answers = []
+
+        def stored(answer: Ingested) -> None:
+            answers.append(answer)
+            if done is not None:
+                done(answer)
+
+        if len(plan) > 1:
+            self._ingest_several(plan, options, jobs, tell, stored, failed, starting)
+            return answers
+        ((model, only),) = plan.items()
+        self.close()
+        if only.stands is not None:
+            stored(already_there(only.stands))
+            return answers
+        started = time.perf_counter()
+        prepared = prepare(load(only.place, model, options, tell), model, options)
+        answer = ingest_head(self._database, self._indexes, prepared, options, tell)
+        stored(replaced(answer, seconds=time.perf_counter() - started))
+        return answers
+
+    def plan(
+        self,
+        *specs: str | os.PathLike[str],
+        name: str | None = None,
+        head: str | None = None,
+        labels: str | os.PathLike[str] | None = None,
+        normalize: Normalization = "standardize",
+        pairs: PairPolicy = "auto",
+        replace: bool = False,
+        full: bool = False,
+    ) -> DuckDBPyRelation:
+        """What :meth:`ingest` would do, without a network: a row for each model.
+
+        Columns: model, spec, source, state (``stored``: nothing to do, ``local``, ``remote``), classes, dim,
+        read_bytes and file_bytes (of which so many are read), disk_bytes (about what storing takes). NULL
+        where it is known only when the file is opened. Raises as :meth:`ingest` for specs that can't be.
+        """
+        from classrel_db.catalog.planning import columns
+        from classrel_db.storage import arrays
+
+        options = _options(head, labels, normalize, pairs, replace, full)
+        return arrays.table(columns(self._plan(specs, name, options)))
+
+    def zoo(self, pattern: str | None = None) -> DuckDBPyRelation:
+        """The models that can be ingested by their names, of every zoo that is installed.
+
+        ``pattern`` is a part of the spec, in any case, or has ``*``, ``?``, ``[…]`` in it and fits all of
+        the spec or its name. Columns: spec, source, classes, dim, head_bytes (what is read), file_bytes,
+        cached (whether the file lies on this machine); NULL where it is not known beforehand.
+        """
+        from classrel_db.catalog.planning import zoo_columns
+        from classrel_db.storage import arrays
+
+        if pattern is not None and not isinstance(pattern, str):
+            raise ArgumentError(f"a pattern is text, not {pattern!r}")
+        return arrays.table(zoo_columns(pattern))
+
+    def _plan(
+        self,
+        specs: tuple[str | os.PathLike[str], ...],
+        name: str | None,
+        options: IngestOptions,
+    ) -> dict[str, Planned]:
+        from classrel_db.catalog.loading import located
+        from classrel_db.catalog.planning import planned
+        from classrel_db.storage import read
+
+        places = located(require_specs(specs), name=name, options=options)
+        stored = []
+        if self._database.exists():
+            try:
+                stored = read.stored_models(self._database.reader())
+            except (MissingDatabaseError, OldSchemaError):
+                stored = []  # which writing will put right
+        return planned(places, {model.name: model for model in stored}, options)
+
+    def _ingest_several(
+        self,
+        plan: dict[str, Planned],
+        options: IngestOptions,
+        jobs: int,
+        tell: Progress,
+        done: Callable[[Ingested], None],
+        failed: Callable[[Failed], None] | None,
+        starting: Callable[[DuckDBPyRelation], None] | None,
+    ) -> None:
+        from contextlib import closing
+
+        from classrel_db.catalog.batch import Batch
+        from classrel_db.catalog.ingest import already_there
+        from classrel_db.catalog.planning import columns, require_room
+        from classrel_db.records import Ingested
+        from classrel_db.storage import arrays
+
+        if starting is not None:
+            starting(arrays.table(columns(plan)))
+        require_room(plan, self.path)
+        self.close()
+        missing = {}
+        for model, each in plan.items():
+            if each.stands is not None:
+                done(already_there(each.stands))
+            else:
+                missing[model] = each
+        batch = Batch(self._database, self._indexes, options, tell)
+        with closing(batch.run(missing, jobs)) as outcomes:
+            for outcome in outcomes:
+                if isinstance(outcome, Ingested):
+                    done(outcome)
+                elif failed is not None:
+                    failed(outcome)
+                else:
+                    raise outcome.error
+
+
+def _options(
+    head: str | None,
+    labels: str | os.PathLike[str] | None,
+    normalize: Normalization,
+    pairs: PairPolicy,
+    replace: bool,
+    full: bool,
+) -> IngestOptions:
+    require_one_of("normalize", normalize, NORMALIZATIONS)
+    require_one_of("pairs", pairs, PAIR_POLICIES)
+    return IngestOptions(head, labels, normalize, pairs, replace, full)
