@@ -66,14 +66,14 @@ class Batch:
                 submit()
             while running:
                 wait(running, return_when=FIRST_COMPLETED)
-                for future in [future for future in running if future.done()]:
-                    failed = _failed(running[future], future)
-                    if failed is not None:
-                        del running[future]
-                        submit()
-                        yield failed
-                if any(future.done() for future in running):
+                ready = next(future for future in running if future.done())
+                failed = _failed(running[ready], ready)
+                if failed is None:
                     yield from self._stored(running, submit)
+                else:
+                    del running[ready]
+                    submit()
+                    yield failed
         finally:
             self._stop.set()
             pool.shutdown(cancel_futures=True)
@@ -83,6 +83,7 @@ class Batch:
     ) -> Iterator[Ingested | Failed]:
         """Store what is ready, and what gets ready meanwhile, over one connection."""
         is_new = not self._database.exists()
+        answer = None
         with self._database.writer() as connection:
             while ready := next((future for future in running if future.done()), None):
                 job = running.pop(ready)
@@ -100,9 +101,12 @@ class Batch:
                 except ModelExistsError as error:
                     yield Failed(job.spec, job.name, error)
                     continue
-                yield replaced(answer, seconds=time.perf_counter() - job.started)
+                answer = replaced(answer, seconds=time.perf_counter() - job.started)
                 if is_new:
-                    return  # a new file takes its place only now
+                    break  # the file takes its place only at the end of this block
+                yield answer
+        if is_new and answer is not None:
+            yield answer
 
     def _prepare(self, name: str, place: Located) -> Prepared:
         """Read one head and find its neighbours, in a thread of the pool."""

