@@ -13,6 +13,8 @@ _UNSAFE = {
 }
 _ESCAPES = {code: chr(code).encode("unicode_escape").decode() for code in _UNSAFE}
 
+_SINGLE = 2.0**-22  # that much a cosine in single precision leaves open anyway
+
 
 def printable(text: object) -> str:
     """``text`` with everything that could steer a terminal written out."""
@@ -22,6 +24,16 @@ def printable(text: object) -> str:
 def printable_lines(text: str) -> str:
     """The same line by line, for a message of several lines."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def rounded_to(dtype: str, cosine_error: float) -> str:
+    """What weights were stored as, and what that leaves open of their cosines: never less than it does."""
+    if cosine_error <= _SINGLE:
+        return dtype
+    from decimal import ROUND_CEILING, Context
+
+    bound = Context(prec=2, rounding=ROUND_CEILING).create_decimal(str(cosine_error))
+    return f"{dtype}: cosines are known to within {bound:f}"
 
 
 def megabytes(count: float) -> str:

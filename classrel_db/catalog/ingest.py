@@ -199,7 +199,9 @@ def _tell_searched(prepared: Prepared, progress: Progress) -> None:
 def _ingested(status: Literal["added", "replaced", "unchanged"], model: StoredModel) -> Ingested:
     size = (model.n_classes, model.dim)
     read_of = (model.bytes_read, model.bytes_total)
-    return Ingested(model.name, status, *size, model.n_pairs, *read_of, seconds=0.0)
+    return Ingested(
+        model.name, status, *size, model.n_pairs, *read_of, 0.0, model.dtype, model.cosine_error
+    )
 
 
 def content_hash(*arrays: NDArray[np.float32] | None) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from classrel_db.records import Failed
 
-_DEFAULTS = {"normalize": "standardize", "pairs": "auto"}
+_DEFAULTS = {"normalize": "standardize", "pairs": "auto", "jobs": 4}
 
 
 @click.command()
@@ -83,7 +83,7 @@ def ingest(
       classrel ingest ./mymodel.safetensors --labels species.csv
       classrel ingest 'torchvision:*' --jobs 8 --dry-run
     """
-    from classrel_db.render.progress import ingest_display
+    from classrel_db.render.progress import ingest_display, plan_line
 
     failures: list[Failed] = []
     stored = 0
@@ -91,6 +91,7 @@ def ingest(
     with open_catalog(db) as catalog:
         if dry_run:
             plan = catalog.plan(*specs, **given)
+            tell(plan_line(plan))
             show(catalog, plan, {"format": None, "output": None}, "sized_table")
             return
         with ingest_display() as display:
@@ -115,7 +116,7 @@ def ingest(
                 tell("interrupted: what was unfinished is not stored, the finished models are")
                 raise
     if failures:
-        raise ClassrelError(_failure_message(failures, stored, given))
+        raise ClassrelError(_failure_message(failures, stored, {**given, "jobs": jobs, "db": db}))
 
 
 def _failure_message(failures: list[Failed], stored: int, given: dict[str, Any]) -> str:

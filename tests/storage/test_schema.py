@@ -15,7 +15,8 @@ from classrel_db.storage.schema import STORAGE_VERSION, query_files
 
 COLUMNS = {
     "models": "model_id name source uri head_key label_space normalization n_classes dim "
-    "weights_sha256 bytes_read bytes_total ingested_at classrel_version",
+    "weights_sha256 bytes_read bytes_total ingested_at classrel_version revision etag dtype weight_error "
+    "cosine_error license reference versions",
     "classes": "model_id class_idx label concept bias mean std norm",
     "weights": "model_id class_idx vector",
     "pairs": "model_id a b cosine",
