@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from classrel_db.errors import HeadError, LabelError, SourceError, WeightsError
 from classrel_db.records import Head
+from classrel_db.sources.dtypes import rounding
 from classrel_db.sources.head import find_head, named_head
 from classrel_db.sources.labels import IMAGENET1K, require_count
 from classrel_db.sources.npz import open_npz
 from classrel_db.sources.safetensors import open_safetensors
+from classrel_db.sources.scales import read_scaled
 from classrel_db.sources.torch_checkpoint import open_torch
 from classrel_db.spelling import quoted
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from classrel_db.records import LabelSpace
     from classrel_db.sources.counted import CountingFile
     from classrel_db.sources.dtypes import Tensor
+
+_LARGEST = 1 << 32  # bytes of a head, stored or as float32: 21,841 classes × 49,000 dimensions
 
 
 class Checkpoint(Protocol):
@@ -108,16 +112,24 @@ def _read(
             f"the head {quoted(keys.weight)} of {file.shown} is {n_classes}×{dim}; "
             f"it needs at least 2 classes and 2 dimensions"
         )
-    file.expect(sum(checkpoint.extent(key) for key in (keys.weight, keys.bias) if key))
-    weight = checkpoint.read(keys.weight)
+    extent = sum(checkpoint.extent(key) for key in (keys.weight, keys.bias) if key)
+    if max(extent, 4 * n_classes * dim) > _LARGEST:
+        raise SourceError(
+            f"the head {quoted(keys.weight)} of {file.shown} ({n_classes}×{dim}) does not fit in "
+            f"memory: it would take {max(extent, 4 * n_classes * dim) / 1e9:,.1f} GB, and up to "
+            f"{_LARGEST / 1e9:.1f} GB are read; is it the head?"
+        )
+    file.expect(extent)
+    weight = read_scaled(checkpoint, keys.weight, file.shown)
     return Head(
         weight=weight.numbers.reshape(n_classes, dim),
-        bias=checkpoint.read(keys.bias).numbers if keys.bias else None,
+        bias=read_scaled(checkpoint, keys.bias, file.shown).numbers if keys.bias else None,
         space=space,
         source=source,
         uri=uri,
         head_key=keys.weight,
         dtype=weight.dtype,
+        rounding=rounding(weight),
         etag=file.etag,
         bytes_read=min(file.bytes_read, file.bytes_total),  # the first bytes are looked at twice
         bytes_total=file.bytes_total,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,7 @@ def test_labels_for_another_number_of_rows_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("dtype", "name"), [(torch.int8, "I8"), (torch.float8_e4m3fn, "F8_E4M3"), (torch.bool, "BOOL")]
+    ("dtype", "name"), [(torch.int16, "I16"), (torch.complex64, "C64"), (torch.bool, "BOOL")]
 )
 def test_other_formats_are_refused_by_name(
     tmp_path: Path, read: Read, dtype: torch.dtype, name: str
@@ -123,7 +124,7 @@ def file_of(header: bytes, data: bytes = bytes(C * D * 4), length: int | None = 
         (file_of(json.dumps({"w": entry(offsets=[140, 0])}).encode()), "from byte 140 to byte 0"),
         (file_of(json.dumps({"w": entry(offsets=[0, 136])}).encode()), "136 bytes for 5×7 F32"),
         (file_of(json.dumps({"w": entry()}).encode(), data=bytes(99)), "cut short"),
-        (file_of(json.dumps({"w": entry("I8", [9, 9], [0, 900])}).encode()), "cut short"),
+        (file_of(json.dumps({"w": entry("I16", [9, 9], [0, 900])}).encode()), "cut short"),
         (file_of(b"{}"), "no 2-D tensor"),
     ],
 )
@@ -132,6 +133,15 @@ def test_a_wrong_header_is_refused(
 ) -> None:
     (tmp_path / "m.safetensors").write_bytes(content)
     with pytest.raises(SourceError, match=pattern):
+        read(tmp_path / "m.safetensors")
+
+
+def test_a_head_beyond_memory_is_refused_before_it_is_read(tmp_path: Path, read: Read) -> None:
+    width = 300_000_000
+    header = json.dumps({"fc.weight": entry(shape=(C, width), offsets=(0, C * width * 4))}).encode()
+    (tmp_path / "m.safetensors").write_bytes(file_of(header, b""))
+    os.truncate(tmp_path / "m.safetensors", 8 + len(header) + C * width * 4)  # takes no room
+    with pytest.raises(SourceError, match=r"does not fit in memory: it would take 6\.0 GB"):
         read(tmp_path / "m.safetensors")
 
 
