@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from classrel_db.storage.database import Database
     from classrel_db.storage.index import IndexCache
 
+_SOON = 0.5  # seconds
+
 
 class Batch:
     """Reads and computes in threads, stores in the caller's, one transaction a model.
 
     The heads that are read ahead are at most one more than there are threads, so that the writer finds
-    one ready and memory stays bounded. The file is held as long as heads wait to be stored.
+    one ready and memory stays bounded. The file is held as long as heads come to be stored.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class Batch:
         is_new = not self._database.exists()
         answer = None
         with self._database.writer() as connection:
-            while ready := next((future for future in running if future.done()), None):
+            while ready := _next(running):
                 job = running.pop(ready)
                 submit()
                 failed = _failed(job, ready)
@@ -134,6 +136,12 @@ class _Job:
 
 class _StoppedError(Exception):
     """The batch is over, whatever this thread still has to do."""
+
+
+def _next(running: Mapping[Future[Prepared], _Job]) -> Future[Prepared] | None:
+    """The first that is ready, or is so soon: to open the file anew costs more than a short wait."""
+    wait(running, timeout=_SOON, return_when=FIRST_COMPLETED)
+    return next((future for future in running if future.done()), None)
 
 
 def _failed(job: _Job, future: Future[Prepared]) -> Failed | None:

@@ -81,10 +81,6 @@ class CountingFile(io.RawIOBase):
         self._beside.append(file)
         return file
 
-    def whole(self, why: str) -> CountingFile:  # noqa: ARG002
-        """This file for reading all of it; one that is elsewhere is fetched first, and ``why`` is told."""
-        return self
-
     def expect(self, n_bytes: int) -> None:
         """From here on, report progress towards ``n_bytes`` bytes of the head."""
         self._expected = n_bytes

@@ -9,7 +9,7 @@ import tempfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def open_remote(
 
     def neighbor(name: str) -> CountingFile:
         parts = urlsplit(url)
-        path = f"{parts.path.rpartition('/')[0]}/{name}"
+        path = f"{parts.path.rpartition('/')[0]}/{quote(name)}"
         return open_remote(urlunsplit(parts._replace(path=path)), progress, headers=headers)
 
     if full:
@@ -76,7 +76,6 @@ class RemoteFile(CountingFile):
         self.etag = ranges.etag
         self._count = len(ranges.first)
         self._ranges = ranges
-        self._name = name
 
     def read_range(self, start: int, length: int) -> NDArray[np.uint8]:
         if length < _STREAMED or start < 0 or start + length > self.size:
@@ -87,12 +86,6 @@ class RemoteFile(CountingFile):
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         return self._raw.readinto(buffer) or 0  # which counts for itself
-
-    def whole(self, why: str) -> CountingFile:
-        assert self._neighbor is not None  # noqa: S101
-        fetched = _Fetched(self._ranges, self._name, self._progress, why, self._neighbor)
-        self._beside.append(fetched)
-        return fetched
 
     def _arrived(self, count: int) -> None:
         self._count += count
