@@ -36,7 +36,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.user: $(VENV)/bin/python pyproject.toml
 	@echo "installing classrel into $(VENV) (PyTorch is large: this takes minutes the first time)"
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[zoo]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[zoo,timm,onnx]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml

@@ -97,9 +97,9 @@ class Head:
 
     ``dtype`` is how the weights are stored, by safetensors' name of the format, and ``rounding`` (C,)
     the Euclidean length that the rounding to it may have taken from or added to each row; None where
-    it is nothing. ``revision`` is the commit of a repository or the version of a package, ``etag`` the server's mark of the file's
-    state, ``license`` and ``reference`` what the source states of the weights; None where it states
-    nothing. ``others`` are the heads beside this one in the same model, which ``--head`` would take.
+    it is nothing. ``revision`` is the commit of a repository or the version of a package, ``etag`` the
+    server's mark of the file's state, ``license`` and ``reference`` what the source states of the weights;
+    None where it states nothing. ``others`` are the heads beside this one in the same model.
     """
 
     weight: NDArray[np.float32]
@@ -183,6 +183,7 @@ class Ingested:
     seconds: float
     dtype: str | None = "F32"
     cosine_error: float | None = 0.0
+    other_heads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

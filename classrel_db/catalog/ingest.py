@@ -177,7 +177,8 @@ def store(
     indexes.put(model.rows_sha256, index)
     if existing is not None and existing.rows_sha256 != model.rows_sha256:
         indexes.remove(existing.rows_sha256)
-    return _ingested("added" if existing is None else "replaced", model)
+    answer = _ingested("added" if existing is None else "replaced", model)
+    return replaced(answer, other_heads=prepared.head.others)
 
 
 def already_there(model: StoredModel) -> Ingested:

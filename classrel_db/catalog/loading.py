@@ -51,7 +51,8 @@ def located(
         )
     if (head is not None or labels is not None) and not any(p.takes_labels for p in places):
         raise ArgumentError(
-            f"--head and --labels are for files; {places[0].spec} brings its own head and labels"
+            f"--head and --labels are for files; {places[0].spec} brings its own head and labels "
+            "(another head of a timm model is timm:NAME@HEAD)"
         )
     return dict(zip(names, places, strict=True))
 

@@ -173,7 +173,7 @@ def plan_line(plan: DuckDBPyRelation) -> str:
     ).fetchall()[0]
     there = states.count("stored")
     parts = [f"{len(states):,} models" + (f", {there:,} of them stored already" if there else "")]
-    if there < len(states):
+    if there + unknown < len(states):
         known = f"{megabytes(read or 0)} to read" + (f" of {megabytes(of)}" if of else "")
         parts += [known, f"about {megabytes(disk or 0)} of disk"]
     if unknown:
@@ -191,7 +191,8 @@ def ingest_line(answer: Ingested) -> str:
     rounded = ""
     if answer.dtype and answer.cosine_error:
         rounded = f"; {rounded_to(answer.dtype, answer.cosine_error)}"
+    others = ", ".join(map(printable, answer.other_heads))
     return (
         f"{printable(answer.model)}: {answer.status}, {size}, {pairs}, {read} "
-        f"in {answer.seconds:.1f} s{rounded}"
+        f"in {answer.seconds:.1f} s{rounded}{'; other heads: ' if others else ''}{others}"
     )

@@ -10,4 +10,14 @@ head loads without either.
 from classrel_db.sources.protocol import Located, ReadProgress, Source
 from classrel_db.sources.registry import SOURCES, describe, expand, load, locate, zoo
 
-__all__ = ["SOURCES", "Located", "ReadProgress", "Source", "describe", "expand", "load", "locate", "zoo"]
+__all__ = [
+    "SOURCES",
+    "Located",
+    "ReadProgress",
+    "Source",
+    "describe",
+    "expand",
+    "load",
+    "locate",
+    "zoo",
+]

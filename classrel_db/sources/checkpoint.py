@@ -8,15 +8,19 @@ from classrel_db.errors import HeadError, LabelError, SourceError, WeightsError
 from classrel_db.records import Head
 from classrel_db.sources.dtypes import rounding
 from classrel_db.sources.head import find_head, named_head
+from classrel_db.sources.keras_file import open_keras
 from classrel_db.sources.labels import IMAGENET1K, require_count
 from classrel_db.sources.npz import open_npz
+from classrel_db.sources.onnx_file import open_onnx
 from classrel_db.sources.safetensors import open_safetensors
 from classrel_db.sources.scales import read_scaled
+from classrel_db.sources.sharded import open_sharded
+from classrel_db.sources.tflite_file import open_tflite
 from classrel_db.sources.torch_checkpoint import open_torch
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import PurePath
 
     from classrel_db.records import LabelSpace
@@ -49,7 +53,14 @@ READERS: dict[str, Callable[[CountingFile, PurePath], Checkpoint]] = {
     ".safetensors": open_safetensors,
     ".pth": open_torch,
     ".pt": open_torch,
+    ".bin": open_torch,
     ".npz": open_npz,
+    ".onnx": open_onnx,
+    ".tflite": open_tflite,
+    ".keras": open_keras,
+    ".h5": open_keras,
+    ".hdf5": open_keras,
+    ".json": open_sharded,
 }
 
 
@@ -61,11 +72,13 @@ def read_head(
     uri: str,
     space: LabelSpace | None,
     wanted: str | None = None,
+    usual: Sequence[str] = (),
 ) -> Head:
     """Read the head in the open checkpoint ``file`` and close it; ``path`` ends in one of ``READERS``.
 
     ``space`` None takes the labels inside the file. ``wanted`` is the user's name of the head;
-    None finds it by its shape.
+    None finds it by its shape. ``usual`` are the layers that classify, by the source's word, the main
+    one first: the first in the file with a row for each label is the head, unless ``wanted`` is another.
 
     Raises
     ------
@@ -79,7 +92,7 @@ def read_head(
     try:
         with file:
             checkpoint = READERS[path.suffix.lower()](file, path)
-            return _read(checkpoint, file, source, uri, space, wanted)
+            return _read(checkpoint, file, source, uri, space, wanted, usual)
     except OSError as error:
         raise SourceError(f"can't read {file.shown}: {error}") from error
 
@@ -91,6 +104,7 @@ def _read(
     uri: str,
     space: LabelSpace | None,
     wanted: str | None,
+    usual: Sequence[str],
 ) -> Head:
     space = space or checkpoint.labels()
     if space is None:
@@ -98,9 +112,13 @@ def _read(
             f"{file.shown} has no labels in it; give --labels FILE (txt, csv or json), "
             f"or --labels {IMAGENET1K}"
         )
-    if wanted is None and checkpoint.usual_head in checkpoint.shapes:
-        wanted = checkpoint.usual_head
     shapes = checkpoint.shapes
+    rows = (len(space.labels),)
+    heads = [key for key in usual if shapes.get(f"{key}.weight", ())[:1] == rows]
+    if wanted is None and heads:
+        wanted = heads[0]
+    if wanted is None and checkpoint.usual_head in shapes:
+        wanted = checkpoint.usual_head
     try:
         keys = named_head(shapes, wanted) if wanted else find_head(shapes, len(space.labels))
         n_classes, dim = shapes[keys.weight][:2]
@@ -131,6 +149,7 @@ def _read(
         dtype=weight.dtype,
         rounding=rounding(weight),
         etag=file.etag,
+        others=tuple(key for key in heads if f"{key}.weight" != keys.weight),
         bytes_read=min(file.bytes_read, file.bytes_total),  # the first bytes are looked at twice
         bytes_total=file.bytes_total,
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 IMAGENET1K = "imagenet1k"
+_BACKGROUND = "background"
 
 _LONGEST_LABEL = 1_000
 _LONGEST_NAME = 300
@@ -60,11 +61,46 @@ def labels_of(given: str | Path) -> LabelSpace:
 @cache
 def imagenet1k() -> LabelSpace:
     """ImageNet-1k in the order of every head trained on it; concepts are WordNet ids."""
-    table = resources.files("classrel_db") / "data" / "imagenet1k_classes.csv"
-    rows = list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8"), newline="")))
+    rows = _imagenet1k_rows()
     return LabelSpace(
         IMAGENET1K, tuple(row["label"] for row in rows), tuple(row["wnid"] for row in rows)
     )
+
+
+def imagenet1k_by_lemmas(labels: Sequence[str]) -> LabelSpace | None:
+    """ImageNet-1k, where ``labels`` are its classes in their order; else None.
+
+    They are if each names its class: by one of the class's lemmas in WordNet among its own, which stand
+    between commas, by the label here, or by the WordNet id. A class "background" before them all, as
+    TensorFlow's models have it, is a class of its own.
+    """
+    rows, known = _imagenet1k_rows(), imagenet1k()
+    behind = labels[1:] if len(labels) == len(rows) + 1 else labels
+    if len(behind) != len(rows):
+        return None
+    for label, row in zip(behind, rows, strict=True):
+        names = {row["wnid"], row["label"], *row["lemmas"].split("; ")}
+        if set(map(_spelled, label.split(","))).isdisjoint(map(_spelled, names)):
+            return None
+    if len(labels) == len(rows):
+        return known
+    if _spelled(labels[0]) != _BACKGROUND:
+        return None
+    return LabelSpace(
+        f"{IMAGENET1K}-{_BACKGROUND}",
+        (_BACKGROUND, *known.labels),
+        (_BACKGROUND, *known.concepts),
+    )
+
+
+@cache
+def _imagenet1k_rows() -> list[dict[str, str]]:
+    table = resources.files("classrel_db") / "data" / "imagenet1k_classes.csv"
+    return list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8"), newline="")))
+
+
+def _spelled(name: str) -> str:
+    return " ".join(name.replace("_", " ").replace("-", " ").casefold().split())
 
 
 def label_space(

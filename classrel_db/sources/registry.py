@@ -11,8 +11,10 @@ from classrel_db.errors import UnknownModelError
 from classrel_db.records import LoadOptions
 from classrel_db.sources.address import AddressSource
 from classrel_db.sources.files import ENDINGS, FileSource
+from classrel_db.sources.hub import HubSource
 from classrel_db.sources.packaged import PackagedSource
 from classrel_db.sources.protocol import Located, ReadProgress, Source
+from classrel_db.sources.timm_zoo import TimmSource
 from classrel_db.sources.torchvision_zoo import TorchvisionSource
 from classrel_db.spelling import did_you_mean, quoted
 
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
 _FILES = FileSource()
 _ADDRESSES = AddressSource()
 
-SOURCES: tuple[Source, ...] = (_FILES, _ADDRESSES, PackagedSource(), TorchvisionSource())
-"""In order of lookup, cheapest first: only the last has to import torch to know its names."""
+SOURCES: tuple[Source, ...] = (
+    _FILES, _ADDRESSES, PackagedSource(), TorchvisionSource(), TimmSource(), HubSource(),
+)  # fmt: skip
+"""In order of lookup: a name that torchvision and timm both have is torchvision's without a prefix."""
 
 _NO_OPTIONS = LoadOptions()
 _BY_NAME = {source.name: source for source in SOURCES}

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from classrel_db.errors import HeadError, LabelError, SourceError, UnknownModelError
+from classrel_db.errors import HeadError, LabelError, UnknownModelError
 from classrel_db.records import ZooEntry
 from classrel_db.sources.checkpoint import read_head
-from classrel_db.sources.counted import open_counted
 from classrel_db.sources.labels import imagenet1k
-from classrel_db.sources.packaged import PACKAGES
-from classrel_db.sources.remote import open_remote
+from classrel_db.sources.torch_cache import cached_names, file_name, read_published
+from classrel_db.sources.zoo_table import known_heads
 from classrel_db.spelling import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from classrel_db.records import Head, LabelSpace, LoadOptions
-    from classrel_db.sources.counted import CountingFile
     from classrel_db.sources.protocol import ReadProgress
 
 _DEFAULT = "DEFAULT"  # an alias in each of torchvision's enumerations
 
-# torchvision's file names end in the first digits of their SHA-256; torch.hub reads them so too
-_HASH_IN_NAME = re.compile(r"-([a-f0-9]{8,})\.")
+# what torchvision's README says of all its weights; few of them state more
+_LICENSE = (
+    "not stated for these weights; torchvision says of all that they may have their own licenses, or "
+    "terms that derive from the dataset used for training"
+)
 
 
 class TorchvisionSource:
@@ -39,10 +40,11 @@ class TorchvisionSource:
         """Every weights of every architecture that come with a classifier."""
         from torchvision import models
 
+        at_hand = cached_names()
         for model in self.names():
             for weights in models.get_model_weights(model):  # leaves out the alias DEFAULT
                 if _has_classes(weights):
-                    yield self._entry(model, weights)
+                    yield self._entry(model, weights, at_hand)
 
     def names(self) -> Sequence[str]:
         from torchvision import models
@@ -59,39 +61,28 @@ class TorchvisionSource:
 
     def describe(self, ref: str) -> ZooEntry:
         model, _, _ = ref.partition("@")
-        return replace(self._entry(model, self._weights(ref)), name=ref)
+        return replace(self._entry(model, self._weights(ref), cached_names()), name=ref)
 
     def load(self, ref: str, options: LoadOptions, progress: ReadProgress | None) -> Head:
         weights = self._weights(ref)
-        space = _label_space(weights)
-        path = _cached(weights.url)
-        if options.full and not _exists(path):
-            if progress is not None:
-                progress(0, _size(weights), "download", "")
-            _download(weights.url, path)
-        if not _exists(path):
-            return self._read(open_remote(weights.url, progress), path, weights, space)
-        try:
-            return self._read(open_counted(path, progress), path, weights, space)
-        except HeadError:
-            raise
-        except SourceError as error:
-            raise SourceError(
-                f"{error} (the file is in torch's cache: delete it, and it is got again)"
-            ) from error
+        read = partial(read_head, source=self.name, uri=weights.url, space=_label_space(weights))
+        head = read_published(weights.url, read, progress, full=options.full, size=_size(weights))
+        stated = weights.meta.get("license", _LICENSE)
+        return replace(head, license=stated, reference=weights.meta.get("recipe"))
 
-    def _read(self, file: CountingFile, path: Path, weights: Any, space: LabelSpace) -> Head:
-        return read_head(file, path, source=self.name, uri=weights.url, space=space)
-
-    def _entry(self, model: str, weights: Any) -> ZooEntry:
+    def _entry(self, model: str, weights: Any, at_hand: AbstractSet[str]) -> ZooEntry:
+        name = f"{model}@{weights.name}"
+        known = known_heads(self.name).get(name)
         return ZooEntry(
-            spec=f"{self.name}:{model}@{weights.name}",
+            spec=f"{self.name}:{name}",
             source=self.name,
             uri=weights.url,
-            name=f"{model}@{weights.name}",
+            name=name,
             classes=len(weights.meta["categories"]),
+            dim=known.dim if known else None,
+            head_bytes=known.head_bytes if known else None,
             file_bytes=_size(weights),
-            cached=_exists(_cached(weights.url)),
+            cached=file_name(weights.url) in at_hand,
         )
 
     def _weights(self, ref: str) -> Any:
@@ -142,47 +133,3 @@ def _label_space(weights: Any) -> LabelSpace:
             f"labelling them so would be wrong; give the checkpoint as a file with --labels FILE"
         )
     return space
-
-
-def _cached(url: str) -> Path:
-    """Where torch keeps the file of ``url``: TORCH_HOME is honoured."""
-    from urllib.parse import urlparse
-
-    import torch
-
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a folder that may not be entered; the download says so
-        return False
-
-
-def _download(url: str, path: Path) -> None:
-    """Fetch ``url`` with torch's own function, which checks the hash and leaves no partial file."""
-    import http.client
-    import urllib.error
-
-    import torch
-
-    # what a download raises when the other side can't be reached or breaks off
-    unreachable = (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException)
-    hashed = _HASH_IN_NAME.search(path.name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(
-            url, str(path), hash_prefix=hashed[1] if hashed else None, progress=False
-        )
-    except unreachable as error:
-        raise SourceError(
-            f"can't download {url} ({error}); without a network, put that file into {path.parent} "
-            f"by hand, or take a model that needs none: {', '.join(PACKAGES)}"
-        ) from error
-    except RuntimeError as error:
-        raise SourceError(
-            f"the file from {url} is not the one that torchvision names: {error}; nothing was kept"
-        ) from error
-    except OSError as error:
-        raise SourceError(f"can't keep {url} in torch's cache {path.parent}: {error}") from error

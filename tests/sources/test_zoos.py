@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
-import threading
 import urllib.error
+from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,16 @@ import torch
 from torchvision import models
 
 from classrel_db.errors import HeadError, LabelError, MissingExtraError, SourceError
-from classrel_db.sources import load, locate, to_fetch
+from classrel_db.records import LoadOptions
+from classrel_db.sources import describe, load, locate, transport
 from classrel_db.sources.labels import imagenet1k
 from classrel_db.sources.packaged import PACKAGES, PackagedSource
 from classrel_db.sources.torchvision_zoo import TorchvisionSource
+from classrel_db.sources.zoo_table import known_heads
+from tests.server import Server, serving
+
+from .conftest import shapes_of
+from .test_torch_legacy import save
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +61,7 @@ def test_a_checkpoint_in_torchs_cache_is_read_without_network(
     cache.mkdir(parents=True)
     torch.save(resnet50.state_dict(), cache / "resnet50-11ad3fa6.pth")
     located = locate("resnet50")
-    assert to_fetch(located) is None
+    assert describe(located).cached
     head = load(located)
     assert torch.equal(torch.from_numpy(head.weight), resnet50.fc.weight)
     assert torch.equal(torch.from_numpy(head.bias), resnet50.fc.bias)
@@ -64,8 +69,7 @@ def test_a_checkpoint_in_torchs_cache_is_read_without_network(
     assert (head.source, head.head_key) == ("torchvision", "fc.weight")
     assert head.uri == "https://download.pytorch.org/models/resnet50-11ad3fa6.pth"
     assert head.bytes_read < 9_000_000 < head.bytes_total
-    (cache / "resnet50-11ad3fa6.pth").unlink()
-    assert to_fetch(locate("resnet50@IMAGENET1K_V1")).endswith("resnet50-0676ba61.pth")
+    assert not describe(locate("resnet50@IMAGENET1K_V1")).cached
 
 
 def test_a_damaged_file_in_the_cache_is_to_be_deleted(cache: Path) -> None:
@@ -100,7 +104,7 @@ def test_without_network_the_message_says_what_helps(
 
     monkeypatch.setattr(torch.hub, "urlopen", unreachable)
     with pytest.raises(SourceError) as caught:
-        load(locate("resnet18"))
+        load(locate("resnet18"), LoadOptions(full=True))
     message = str(caught.value)
     assert "https://download.pytorch.org/models/resnet18-f37072fd.pth" in message
     assert str(cache) in message
@@ -110,51 +114,87 @@ def test_without_network_the_message_says_what_helps(
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    folder = tmp_path / "served"
-    folder.mkdir()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args, directory=str(folder))
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}", folder
-        running.shutdown()
-        thread.join()
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(transport, "_FIRST_PAUSE", 0.0)
+    (tmp_path / "served").mkdir()
+    with serving(tmp_path / "served") as running:
+        yield running
 
 
 @pytest.fixture
 def published(
-    server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Path, dict[str, torch.Tensor]]:
     """resnet18's true layout at a loopback address, its SHA-256 in its name."""
-    address, folder = server
     state = models.resnet18(weights=None).state_dict()
-    torch.save(state, folder / "m.pth")
-    digest = hashlib.sha256((folder / "m.pth").read_bytes()).hexdigest()
-    path = (folder / "m.pth").rename(folder / f"resnet18-{digest[:8]}.pth")
+    torch.save(state, server.folder / "m.pth")
+    digest = hashlib.sha256((server.folder / "m.pth").read_bytes()).hexdigest()
+    path = (server.folder / "m.pth").rename(server.folder / f"resnet18-{digest[:8]}.pth")
     weights = models.ResNet18_Weights.DEFAULT.value
-    monkeypatch.setattr(weights, "url", f"{address}/{path.name}")
+    monkeypatch.setattr(weights, "url", server.url(path.name))
     return path, state
 
 
-def test_a_download_is_checked_and_kept_in_torchs_cache(
+def test_a_head_is_read_in_ranges_and_nothing_is_kept(
+    cache: Path, server: Server, published: tuple[Path, dict[str, torch.Tensor]]
+) -> None:
+    path, state = published
+    head = load(locate("resnet18"))
+    assert torch.equal(torch.from_numpy(head.weight), state["fc.weight"])
+    assert torch.equal(torch.from_numpy(head.bias), state["fc.bias"])
+    assert (head.uri, head.reference) == (
+        server.url(path.name), models.ResNet18_Weights.DEFAULT.meta["recipe"]
+    )  # fmt: skip
+    assert head.bytes_total == path.stat().st_size
+    assert not cache.exists()
+    assert server.sent() <= 1.05 * (head.weight.nbytes + head.bias.nbytes) + 1_000_000
+
+
+def test_resnet50s_head_costs_the_head(
+    cache: Path, server: Server, resnet50: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(resnet50.state_dict(), server.folder / "resnet50.pth")
+    weights = models.ResNet50_Weights.DEFAULT.value
+    monkeypatch.setattr(weights, "url", server.url("resnet50.pth"))
+    head = load(locate("resnet50"))
+    size = head.weight.nbytes + head.bias.nbytes
+    assert torch.equal(torch.from_numpy(head.weight), resnet50.fc.weight)
+    assert head.bytes_total > 100_000_000
+    assert size < server.sent() <= 1.05 * size + 1_000_000
+    assert head.bytes_read == server.sent()
+
+
+def test_vgg16s_head_costs_the_head(
+    cache: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _model, shapes = shapes_of("vgg16")
+    state = OrderedDict((key, torch.zeros(shape)) for key, shape in shapes.items())
+    state["classifier.6.weight"] = torch.randn(shapes["classifier.6.weight"])
+    save(state, server.folder / "vgg16.pth")  # as torch before 1.6 wrote it
+    monkeypatch.setattr(models.VGG16_Weights.DEFAULT.value, "url", server.url("vgg16.pth"))
+    head = load(locate("vgg16"))
+    size = head.weight.nbytes + head.bias.nbytes
+    assert torch.equal(torch.from_numpy(head.weight), state["classifier.6.weight"])
+    assert head.bytes_total > 550_000_000
+    assert size < server.sent() <= 1.05 * size + 1_000_000
+
+
+def test_a_full_download_is_checked_and_kept_in_torchs_cache(
     cache: Path, published: tuple[Path, dict[str, torch.Tensor]], capfd: pytest.CaptureFixture[str]
 ) -> None:
     path, state = published
-    located = locate("resnet18")
-    assert to_fetch(located).endswith(path.name)
-    head = load(located)
+    located, stages = locate("resnet18"), []
+    assert not describe(located).cached
+    head = load(
+        located,
+        LoadOptions(full=True),
+        lambda done, total, stage="read", note="": stages.append(stage),
+    )
+    assert stages[0] == "download"
     assert torch.equal(torch.from_numpy(head.weight), state["fc.weight"])
     assert [kept.name for kept in cache.iterdir()] == [path.name]
     path.unlink()
-    assert to_fetch(located) is None
+    assert describe(located).cached
     assert np.array_equal(load(located).weight, head.weight)
     assert capfd.readouterr() == ("", "")
 
@@ -166,17 +206,20 @@ def test_a_file_of_another_hash_is_refused_and_not_kept(
     with path.open("ab") as file:
         file.write(b"x")
     with pytest.raises(SourceError, match=r"invalid hash value.*nothing was kept"):
-        load(locate("resnet18"))
+        load(locate("resnet18"), LoadOptions(full=True))
     assert list(cache.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("full", "message"), [(True, r"can't download http://127.*404"), (False, "there is no file at")]
+)
 def test_a_file_that_the_server_lacks_is_named(
-    cache: Path, published: tuple[Path, dict[str, torch.Tensor]]
+    cache: Path, published: tuple[Path, dict[str, torch.Tensor]], full: bool, message: str
 ) -> None:
     path, _state = published
     path.unlink()
-    with pytest.raises(SourceError, match=r"can't download http://127.*404"):
-        load(locate("resnet18"))
+    with pytest.raises(SourceError, match=message):
+        load(locate("resnet18"), LoadOptions(full=full))
 
 
 def test_a_cache_that_can_not_be_written_is_named(
@@ -184,12 +227,43 @@ def test_a_cache_that_can_not_be_written_is_named(
 ) -> None:
     (tmp_path / "home").write_text("a file where a folder should be")
     with pytest.raises(SourceError, match=r"can't keep .* in torch's cache"):
-        load(locate("resnet18"))
+        load(locate("resnet18"), LoadOptions(full=True))
+
+
+def test_the_table_has_every_weights_of_torchvision_exactly() -> None:
+    entries = {entry.name: entry for entry in TorchvisionSource().list()}
+    known = known_heads("torchvision")
+    assert set(known) == set(entries)
+    for name, entry in entries.items():
+        head = known[name]
+        assert (entry.classes, entry.file_bytes) == (head.classes, head.file_bytes)
+        assert entry.head_bytes == 4 * (head.classes * head.dim + head.classes * head.has_bias)
+
+
+@pytest.mark.parametrize(
+    ("model", "layer"),
+    [("alexnet", "classifier.6"), ("densenet161", "classifier"), ("squeezenet1_0", "classifier.1"),
+     ("regnet_y_128gf", "fc"), ("maxvit_t", "classifier.5"), ("vit_h_14", "heads.head")],
+)  # fmt: skip
+def test_the_table_is_what_torchvision_builds(model: str, layer: str) -> None:
+    built, _shapes = shapes_of(model)
+    found = built.get_submodule(layer)
+    for name, head in known_heads("torchvision").items():
+        if name.partition("@")[0] == model:
+            assert (head.classes, head.dim) == found.weight.shape[:2]
+            assert head.has_bias == (found.bias is not None)
+
+
+def test_all_heads_of_torchvision_are_a_small_part_of_its_files() -> None:
+    known = known_heads("torchvision").values()
+    heads, files = (sum(h.head_bytes for h in known), sum(h.file_bytes for h in known))
+    assert heads < 0.03 * files
 
 
 @pytest.mark.online
-def test_resnet50_is_downloaded(cache: Path) -> None:
-    head = load(locate("resnet50@IMAGENET1K_V2"))
+@pytest.mark.parametrize("full", [False, True], ids=["ranges", "full"])
+def test_resnet50_is_read(cache: Path, full: bool) -> None:
+    head = load(locate("resnet50@IMAGENET1K_V2"), LoadOptions(full=full))
     assert head.weight.shape == (1000, 2048)
     rows = head.weight - head.weight.mean(axis=1, keepdims=True)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -213,7 +287,8 @@ def test_packaged_heads_equal_torchs_own_reading(name: str) -> None:
     assert head.weight.shape[0] == 1000
     assert head.space == imagenet1k()
     assert head.uri == f"{PACKAGES[name].distribution}/{Path(path).name}"
-    assert head.bytes_read == head.bytes_total == Path(path).stat().st_size
+    assert head.bytes_total == Path(path).stat().st_size
+    assert head.bytes_read <= 1.05 * (head.weight.nbytes + head.bias.nbytes)
 
 
 def test_packaged_heads_are_in_imagenets_order() -> None:
