@@ -54,6 +54,16 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(classrel, tmp_path):
     assert not db.exists()
 
 
+def test_a_dry_run_says_what_can_not_be_read(classrel, tmp_path, three):
+    short = tmp_path / "gone.npz"
+    short.write_bytes(b"no archive")
+    options = ("--labels", three[0].labels_path, "--dry-run", "--db", tmp_path / "x.duckdb")
+    answer = classrel("ingest", three[0].path, short, *options)
+    assert answer.returncode == 1
+    assert "m0" in answer.stdout
+    assert "error: 1 of 2 models can't be read:\n  gone: " in answer.stderr
+
+
 def test_an_interrupted_batch_keeps_what_is_stored(classrel, tmp_path, three, monkeypatch):
     from classrel_db.render import progress
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
     from classrel_db.catalog.planning import Planned
-    from classrel_db.records import Failed, Ingested, Normalization, PairPolicy, Progress
+    from classrel_db.records import Failed, Ingested, Normalization, PairPolicy, Progress, ZooEntry
+    from classrel_db.sources import Located
 
 _MOST_JOBS = 64
 
@@ -100,18 +101,37 @@ class Ingests(Opened):
         pairs: PairPolicy = "auto",
         replace: bool = False,
         full: bool = False,
+        look: bool = False,
+        failed: Callable[[Failed], None] | None = None,
     ) -> DuckDBPyRelation:
-        """What :meth:`ingest` would do, without a network: a row for each model.
+        """What :meth:`ingest` would do: a row for each model.
 
         Columns: model, spec, source, state (``stored``: nothing to do, ``local``, ``remote``), classes, dim,
-        read_bytes and file_bytes (of which so many are read), disk_bytes (about what storing takes). NULL
-        where it is known only when the file is opened. Raises as :meth:`ingest` for specs that can't be.
+        read_bytes and file_bytes (of which so many are read), disk_bytes (about what storing takes).
+        Without a network, and NULL where it is known only when a file is opened; ``look`` opens those files,
+        reads nothing of their heads, and tells ``failed`` of each that fails, or raises the first error
+        without it. Raises as :meth:`ingest` for specs that can't be.
         """
+        from classrel_db.catalog import loading
         from classrel_db.catalog.planning import columns
+        from classrel_db.errors import ClassrelError
+        from classrel_db.records import Failed
+        from classrel_db.sources import describe
         from classrel_db.storage import arrays
 
         options = _options(head, labels, normalize, pairs, replace, full)
-        return arrays.table(columns(self._plan(specs, name, options)))
+
+        def looked(model: str, place: Located) -> ZooEntry:
+            try:
+                return loading.look(place, options)
+            except ClassrelError as error:
+                if failed is None:
+                    raise
+                failed(Failed(place.spec, model, error))
+                return describe(place)
+
+        plan = self._plan(specs, name, options, looked if look else None)
+        return arrays.table(columns(plan))
 
     def zoo(self, pattern: str | None = None) -> DuckDBPyRelation:
         """The models that can be ingested by their names, of every zoo that is installed.
@@ -132,9 +152,11 @@ class Ingests(Opened):
         specs: tuple[str | os.PathLike[str], ...],
         name: str | None,
         options: IngestOptions,
+        look: Callable[[str, Located], ZooEntry] | None = None,
     ) -> dict[str, Planned]:
         from classrel_db.catalog.loading import located
         from classrel_db.catalog.planning import planned
+        from classrel_db.sources import describe
         from classrel_db.storage import read
 
         places = located(require_specs(specs), name=name, options=options)
@@ -144,7 +166,11 @@ class Ingests(Opened):
                 stored = read.stored_models(self._database.reader())
             except (MissingDatabaseError, OldSchemaError):
                 stored = []  # which writing will put right
-        return planned(places, {model.name: model for model in stored}, options)
+        entries = {
+            model: (place, describe(place) if look is None else look(model, place))
+            for model, place in places.items()
+        }
+        return planned(entries, {model.name: model for model in stored}, options)
 
     def _ingest_several(
         self,

@@ -15,7 +15,7 @@ from classrel_db.spelling import quoted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from classrel_db.records import Head, IngestOptions, Progress
+    from classrel_db.records import Head, IngestOptions, Progress, ZooEntry
     from classrel_db.sources import Located
 
 
@@ -59,10 +59,6 @@ def located(
 
 def load(place: Located, model: str, options: IngestOptions, tell: Progress) -> Head:
     """Read one head, with its progress told. Raises SourceError, LabelError, WeightsError."""
-    wanted = LoadOptions(full=options.full)
-    if place.takes_labels:
-        labels = None if options.labels is None else Path(options.labels)
-        wanted = LoadOptions(options.head, labels, options.full)
 
     def reading(
         done: int, total: int, stage: Literal["read", "download"] = "read", note: str = ""
@@ -73,13 +69,25 @@ def load(place: Located, model: str, options: IngestOptions, tell: Progress) -> 
             raise _CallbackError from error
 
     try:
-        return sources.load(place, wanted, reading)
+        return sources.load(place, _load_options(place, options), reading)
     except Exception as error:
         # the caller's own error, which a reader may have taken for one of the file's
         own = _callback_error(error)
         if own is not None:
             raise own from None
         raise
+
+
+def look(place: Located, options: IngestOptions) -> ZooEntry:
+    """What :func:`load` would read; files that no zoo knows are opened for it. Raises as that does."""
+    return sources.look(place, _load_options(place, options))
+
+
+def _load_options(place: Located, options: IngestOptions) -> LoadOptions:
+    if not place.takes_labels:
+        return LoadOptions(full=options.full)
+    labels = None if options.labels is None else Path(options.labels)
+    return LoadOptions(options.head, labels, options.full)
 
 
 class _CallbackError(Exception):

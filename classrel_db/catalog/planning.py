@@ -45,16 +45,17 @@ class Planned:
 
 
 def planned(
-    places: Mapping[str, Located], stored: Mapping[str, StoredModel], options: IngestOptions
+    entries: Mapping[str, tuple[Located, ZooEntry]],
+    stored: Mapping[str, StoredModel],
+    options: IngestOptions,
 ) -> dict[str, Planned]:
-    """The plan for ``places``, by the names under which they will stand.
+    """The plan for what was located and described, by the names under which it will stand.
 
     What a zoo publishes under an address stays what it is: where a model of the same name, address and
     settings is stored, it isn't read again. Files and addresses of the user's own are.
     """
     plan = {}
-    for name, place in places.items():
-        entry = sources.describe(place)
+    for name, (place, entry) in entries.items():
         known = stored.get(name)
         if known is not None and not _stands(known, place, entry, options):
             known = None

@@ -90,9 +90,12 @@ def ingest(
 
     with open_catalog(db) as catalog:
         if dry_run:
-            plan = catalog.plan(*specs, **given)
+            plan = catalog.plan(*specs, **given, look=True, failed=failures.append)
             tell(plan_line(plan))
             show(catalog, plan, {"format": None, "output": None}, "sized_table")
+            if failures:
+                reasons = _reasons(failures, plan.shape[0], "can't be read")
+                raise ClassrelError("\n".join(reasons))
             return
         with ingest_display() as display:
 
@@ -121,8 +124,7 @@ def ingest(
 
 def _failure_message(failures: list[Failed], stored: int, given: dict[str, Any]) -> str:
     """What failed, why, and the command that tries just that again."""
-    lines = [f"{len(failures)} of {len(failures) + stored} models were not stored:"]
-    lines += [f"  {failure.model}: {failure.error}" for failure in failures]
+    lines = _reasons(failures, len(failures) + stored, "were not stored")
     options = [
         word
         for name, value in given.items()
@@ -131,6 +133,11 @@ def _failure_message(failures: list[Failed], stored: int, given: dict[str, Any])
     ]
     again = shlex.join(["classrel", "ingest", *(failure.spec for failure in failures), *options])
     return "\n".join([*lines, f"to try them again: {again}"])
+
+
+def _reasons(failures: list[Failed], models: int, what: str) -> list[str]:
+    reasons = [f"  {failure.model}: {failure.error}" for failure in failures]
+    return [f"{len(failures)} of {models} models {what}:", *reasons]
 
 
 @click.command()

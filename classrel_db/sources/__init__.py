@@ -8,7 +8,7 @@ head loads without either.
 """
 
 from classrel_db.sources.protocol import Located, ReadProgress, Source
-from classrel_db.sources.registry import SOURCES, describe, expand, load, locate, zoo
+from classrel_db.sources.registry import SOURCES, describe, expand, load, locate, look, zoo
 
 __all__ = [
     "SOURCES",
@@ -19,5 +19,6 @@ __all__ = [
     "expand",
     "load",
     "locate",
+    "look",
     "zoo",
 ]

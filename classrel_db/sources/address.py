@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 from classrel_db.errors import SourceError
 from classrel_db.records import ZooEntry
-from classrel_db.sources.checkpoint import READERS, read_head
-from classrel_db.sources.labels import labels_of
+from classrel_db.sources.checkpoint import READERS, measured, read_head
+from classrel_db.sources.labels import given_labels
 from classrel_db.sources.remote import open_remote
 from classrel_db.sources.transport import shown_url
 from classrel_db.spelling import quoted
@@ -52,6 +52,12 @@ class AddressSource:
         name = self.resolve(ref)
         return ZooEntry(ref, self.name, shown_url(ref), name)
 
+    def look(self, ref: str, options: LoadOptions) -> ZooEntry:
+        space, wanted = given_labels(options), options.head
+        return measured(
+            self.describe(ref), open_remote(ref), _path(ref), space=space, wanted=wanted
+        )
+
     def load(self, ref: str, options: LoadOptions, progress: ReadProgress | None) -> Head:
         self.resolve(ref)
         return read_head(
@@ -59,7 +65,7 @@ class AddressSource:
             _path(ref),
             source=self.name,
             uri=shown_url(ref),
-            space=None if options.labels is None else labels_of(options.labels),
+            space=given_labels(options),
             wanted=options.head,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from classrel_db.errors import HeadError, LabelError, SourceError, WeightsError
@@ -20,12 +22,13 @@ from classrel_db.sources.torch_checkpoint import open_torch
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import PurePath
 
-    from classrel_db.records import LabelSpace
+    from classrel_db.records import LabelSpace, ZooEntry
     from classrel_db.sources.counted import CountingFile
     from classrel_db.sources.dtypes import Tensor
+    from classrel_db.sources.head import HeadKeys
 
 _LARGEST = 1 << 32  # bytes of a head, stored or as float32: 21,841 classes × 49,000 dimensions
 
@@ -89,23 +92,84 @@ def read_head(
     WeightsError
         The head has fewer than two classes or two dimensions.
     """
+    with _opened(file, path) as checkpoint:
+        space, keys = _found(checkpoint, file, space, wanted, usual)
+        n_classes, dim = checkpoint.shapes[keys.weight][:2]
+        if n_classes < 2 or dim < 2:
+            raise WeightsError(
+                f"the head {quoted(keys.weight)} of {file.shown} is {n_classes}×{dim}; "
+                f"it needs at least 2 classes and 2 dimensions"
+            )
+        extent = _extent(checkpoint, keys)
+        if max(extent, 4 * n_classes * dim) > _LARGEST:
+            raise SourceError(
+                f"the head {quoted(keys.weight)} of {file.shown} ({n_classes}×{dim}) does not fit in "
+                f"memory: it would take {max(extent, 4 * n_classes * dim) / 1e9:,.1f} GB, and up to "
+                f"{_LARGEST / 1e9:.1f} GB are read; is it the head?"
+            )
+        file.expect(extent)
+        weight = read_scaled(checkpoint, keys.weight, file.shown)
+        return Head(
+            weight=weight.numbers.reshape(n_classes, dim),
+            bias=read_scaled(checkpoint, keys.bias, file.shown).numbers if keys.bias else None,
+            space=space,
+            source=source,
+            uri=uri,
+            head_key=keys.weight,
+            dtype=weight.dtype,
+            rounding=rounding(weight),
+            etag=file.etag,
+            others=tuple(
+                key
+                for key in _usual_heads(checkpoint, space, usual)
+                if f"{key}.weight" != keys.weight
+            ),
+            bytes_read=min(
+                file.bytes_read, file.bytes_total
+            ),  # the first bytes are looked at twice
+            bytes_total=file.bytes_total,
+        )
+
+
+def measured(
+    entry: ZooEntry,
+    file: CountingFile,
+    path: PurePath,
+    *,
+    space: LabelSpace | None,
+    wanted: str | None = None,
+    usual: Sequence[str] = (),
+) -> ZooEntry:
+    """``entry`` with the sizes of the head that :func:`read_head` would read, and raises as that does."""
+    with _opened(file, path) as checkpoint:
+        _space, keys = _found(checkpoint, file, space, wanted, usual)
+        classes, dim = checkpoint.shapes[keys.weight][:2]
+        return replace(
+            entry,
+            classes=classes,
+            dim=dim,
+            head_bytes=_extent(checkpoint, keys),
+            file_bytes=file.bytes_total,
+        )
+
+
+@contextmanager
+def _opened(file: CountingFile, path: PurePath) -> Iterator[Checkpoint]:
     try:
         with file:
-            checkpoint = READERS[path.suffix.lower()](file, path)
-            return _read(checkpoint, file, source, uri, space, wanted, usual)
+            yield READERS[path.suffix.lower()](file, path)
     except OSError as error:
         raise SourceError(f"can't read {file.shown}: {error}") from error
 
 
-def _read(
+def _found(
     checkpoint: Checkpoint,
     file: CountingFile,
-    source: str,
-    uri: str,
     space: LabelSpace | None,
     wanted: str | None,
     usual: Sequence[str],
-) -> Head:
+) -> tuple[LabelSpace, HeadKeys]:
+    """The labels and the tensors of the head."""
     space = space or checkpoint.labels()
     if space is None:
         raise LabelError(
@@ -113,43 +177,22 @@ def _read(
             f"or --labels {IMAGENET1K}"
         )
     shapes = checkpoint.shapes
-    rows = (len(space.labels),)
-    heads = [key for key in usual if shapes.get(f"{key}.weight", ())[:1] == rows]
-    if wanted is None and heads:
-        wanted = heads[0]
+    if wanted is None:
+        wanted = next(iter(_usual_heads(checkpoint, space, usual)), None)
     if wanted is None and checkpoint.usual_head in shapes:
         wanted = checkpoint.usual_head
     try:
         keys = named_head(shapes, wanted) if wanted else find_head(shapes, len(space.labels))
-        n_classes, dim = shapes[keys.weight][:2]
-        require_count(space, n_classes, keys.weight)
+        require_count(space, shapes[keys.weight][0], keys.weight)
     except (HeadError, LabelError) as error:
         raise type(error)(f"{file.shown}: {error}") from error
-    if n_classes < 2 or dim < 2:
-        raise WeightsError(
-            f"the head {quoted(keys.weight)} of {file.shown} is {n_classes}×{dim}; "
-            f"it needs at least 2 classes and 2 dimensions"
-        )
-    extent = sum(checkpoint.extent(key) for key in (keys.weight, keys.bias) if key)
-    if max(extent, 4 * n_classes * dim) > _LARGEST:
-        raise SourceError(
-            f"the head {quoted(keys.weight)} of {file.shown} ({n_classes}×{dim}) does not fit in "
-            f"memory: it would take {max(extent, 4 * n_classes * dim) / 1e9:,.1f} GB, and up to "
-            f"{_LARGEST / 1e9:.1f} GB are read; is it the head?"
-        )
-    file.expect(extent)
-    weight = read_scaled(checkpoint, keys.weight, file.shown)
-    return Head(
-        weight=weight.numbers.reshape(n_classes, dim),
-        bias=read_scaled(checkpoint, keys.bias, file.shown).numbers if keys.bias else None,
-        space=space,
-        source=source,
-        uri=uri,
-        head_key=keys.weight,
-        dtype=weight.dtype,
-        rounding=rounding(weight),
-        etag=file.etag,
-        others=tuple(key for key in heads if f"{key}.weight" != keys.weight),
-        bytes_read=min(file.bytes_read, file.bytes_total),  # the first bytes are looked at twice
-        bytes_total=file.bytes_total,
-    )
+    return space, keys
+
+
+def _usual_heads(checkpoint: Checkpoint, space: LabelSpace, usual: Sequence[str]) -> list[str]:
+    rows = (len(space.labels),)
+    return [key for key in usual if checkpoint.shapes.get(f"{key}.weight", ())[:1] == rows]
+
+
+def _extent(checkpoint: Checkpoint, keys: HeadKeys) -> int:
+    return sum(checkpoint.extent(key) for key in (keys.weight, keys.bias) if key)

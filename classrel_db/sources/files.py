@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from classrel_db.errors import SourceError
 from classrel_db.records import ZooEntry
-from classrel_db.sources.checkpoint import READERS, read_head
+from classrel_db.sources.checkpoint import READERS, measured, read_head
 from classrel_db.sources.counted import check_file, open_counted
-from classrel_db.sources.labels import labels_of
+from classrel_db.sources.labels import given_labels
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
@@ -54,6 +54,11 @@ class FileSource:
         name, path = self.resolve(ref), Path(ref).absolute()
         return ZooEntry(ref, self.name, str(path), name, file_bytes=check_file(path), cached=True)
 
+    def look(self, ref: str, options: LoadOptions) -> ZooEntry:
+        entry, path = self.describe(ref), Path(ref).absolute()
+        space, wanted = given_labels(options), options.head
+        return measured(entry, open_counted(path), path, space=space, wanted=wanted)
+
     def load(self, ref: str, options: LoadOptions, progress: ReadProgress | None) -> Head:
         self.resolve(ref)
         path = Path(ref).absolute()
@@ -62,7 +67,7 @@ class FileSource:
             path,
             source=self.name,
             uri=str(path),
-            space=None if options.labels is None else labels_of(options.labels),
+            space=given_labels(options),
             wanted=options.head,
         )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from classrel_db.errors import HeadError, LabelError, SourceError, UnknownModelError
 from classrel_db.records import LabelSpace, ZooEntry
-from classrel_db.sources.checkpoint import read_head
+from classrel_db.sources.checkpoint import measured, read_head
 from classrel_db.sources.hub_files import (
     WEIGHTS,
     Repository,
@@ -21,15 +22,16 @@ from classrel_db.sources.hub_files import (
     open_weights,
     require_hub,
 )
-from classrel_db.sources.labels import imagenet1k_by_lemmas, label_space, labels_of
+from classrel_db.sources.labels import given_labels, imagenet1k_by_lemmas, label_space
 from classrel_db.sources.timm_labels import heads_of, recognised, subset_of, synsets
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from classrel_db.records import Head, LoadOptions
+    from classrel_db.sources.hub_files import HubFile
     from classrel_db.sources.protocol import ReadProgress
 
 HEADS = (
@@ -82,28 +84,56 @@ class HubSource:
             cached=path is not None,
         )
 
-    def load(self, ref: str, options: LoadOptions, progress: ReadProgress | None) -> Head:
-        repository = _repository(ref)
-        at_hand = cached_weights(repository) is not None
-        cached = cached_file(repository, "config.json") if at_hand else None
-        path = cached or fetch(repository, "config.json")
-        # one commit for all files, even if the branch moves on meanwhile
-        at_commit = Repository(repository.name, commit_of(path)) if path else repository
-        config = _config(path, repository) if path else {}
-        given = options.labels
-        space = _label_space(config, repository) if given is None else labels_of(given)
-        opened = open_weights(at_commit, progress, full=options.full)
-        head = read_head(
-            opened.file,
-            opened.path,
-            source=self.name,
-            uri=repository.shown_address(opened.path.name),
+    def look(self, ref: str, options: LoadOptions) -> ZooEntry:
+        opened = _open(_repository(ref), options, None)
+        weights, space = opened.weights, opened.space
+        return measured(
+            self.describe(ref),
+            weights.file,
+            weights.path,
             space=space,
             wanted=options.head,
-            usual=_heads(config),
+            usual=opened.heads,
         )
-        card = cached_file(at_commit, "README.md") if at_hand else fetch(at_commit, "README.md")
-        return replace(head, revision=opened.commit, license=_license(card) if card else None)
+
+    def load(self, ref: str, options: LoadOptions, progress: ReadProgress | None) -> Head:
+        repository = _repository(ref)
+        opened = _open(repository, options, progress)
+        weights = opened.weights
+        head = read_head(
+            weights.file,
+            weights.path,
+            source=self.name,
+            uri=repository.shown_address(weights.path.name),
+            space=opened.space,
+            wanted=options.head,
+            usual=opened.heads,
+        )
+        card = opened.card()
+        return replace(head, revision=weights.commit, license=_license(card) if card else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The open weights of a repository, their labels and heads, and the model card: all at one commit."""
+
+    weights: HubFile
+    space: LabelSpace
+    heads: tuple[str, ...]
+    card: Callable[[], Path | None]
+
+
+def _open(repository: Repository, options: LoadOptions, progress: ReadProgress | None) -> _Opened:
+    at_hand = cached_weights(repository) is not None
+    cached = cached_file(repository, "config.json") if at_hand else None
+    path = cached or fetch(repository, "config.json")
+    # one commit for all files, even if the branch moves on meanwhile
+    at_commit = Repository(repository.name, commit_of(path)) if path else repository
+    config = _config(path, repository) if path else {}
+    space = given_labels(options) or _label_space(config, repository)
+    weights = open_weights(at_commit, progress, full=options.full)
+    get = partial(cached_file if at_hand else fetch, at_commit, "README.md")
+    return _Opened(weights, space, _heads(config), get)
 
 
 def _repository(ref: str) -> Repository:

@@ -21,6 +21,8 @@ from classrel_db.spelling import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from classrel_db.records import LoadOptions
+
 IMAGENET1K = "imagenet1k"
 _BACKGROUND = "background"
 
@@ -33,6 +35,11 @@ _BLANKS = " \t\u00a0\u3000"
 _REFUSED_CATEGORIES = frozenset({"Cc", "Zl", "Zp", "Cs"})
 # these turn the text after them around, beyond the label itself
 _BIDI_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def given_labels(options: LoadOptions) -> LabelSpace | None:
+    """The label space that the user gives with a file; None where none is."""
+    return None if options.labels is None else labels_of(options.labels)
 
 
 def labels_of(given: str | Path) -> LabelSpace:

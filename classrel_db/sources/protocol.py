@@ -46,6 +46,9 @@ class Source(Protocol):
     def describe(self, ref: str) -> ZooEntry:
         """What ``load`` would read, as far as that is known without a network; as of ``resolve``."""
 
+    def look(self, ref: str, options: LoadOptions) -> ZooEntry:
+        """The same with the sizes that only opening the file tells; raises as ``load``."""
+
     def load(self, ref: str, options: LoadOptions, progress: ReadProgress | None) -> Head:
         """Read the head."""
 

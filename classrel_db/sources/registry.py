@@ -79,6 +79,11 @@ def zoo() -> Iterator[ZooEntry]:
         yield from source.list()
 
 
+def look(located: Located, options: LoadOptions) -> ZooEntry:
+    """What ``load`` would read, by opening files that no zoo knows; raises as ``load``."""
+    return located.source.look(located.ref, options)
+
+
 def load(
     located: Located,
     options: LoadOptions = _NO_OPTIONS,

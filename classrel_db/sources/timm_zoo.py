@@ -66,6 +66,9 @@ class TimmSource:
         name = f"{model}@{head}" if head else model
         return replace(entry, spec=f"{self.name}:{name}", name=name)
 
+    def look(self, ref: str, options: LoadOptions) -> ZooEntry:  # noqa: ARG002
+        return self.describe(ref)  # what the zoo tells is enough
+
     def load(self, ref: str, options: LoadOptions, progress: ReadProgress | None) -> Head:
         model, cfg, wanted = self._find(ref)
         space = synsets(self._subset(model, cfg))

@@ -43,16 +43,19 @@ def read_published(
         if progress is not None:
             progress(0, size, "download", "")
         _download(url, path)
-    if not _exists(path):
-        return read(open_remote(url, progress), path)
+    at_hand = _exists(path)
     try:
-        return read(open_counted(path, progress), path)
+        return read(open_counted(path, progress) if at_hand else open_remote(url, progress), path)
     except HeadError:
         raise
     except SourceError as error:
-        raise SourceError(
-            f"{error} (the file is in torch's cache: delete it, and it is got again)"
-        ) from error
+        hint = (
+            "the file is in torch's cache: delete it, and it is got again"
+            if at_hand
+            else f"that is torch's file: put it into {path.parent}, and it is read there; "
+            f"{', '.join(PACKAGES)} need no network"
+        )
+        raise SourceError(f"{error} ({hint})") from error
 
 
 def file_name(url: str) -> str:

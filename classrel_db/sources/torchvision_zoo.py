@@ -63,6 +63,9 @@ class TorchvisionSource:
         model, _, _ = ref.partition("@")
         return replace(self._entry(model, self._weights(ref), cached_names()), name=ref)
 
+    def look(self, ref: str, options: LoadOptions) -> ZooEntry:  # noqa: ARG002
+        return self.describe(ref)  # what the zoo tells is enough
+
     def load(self, ref: str, options: LoadOptions, progress: ReadProgress | None) -> Head:
         weights = self._weights(ref)
         read = partial(read_head, source=self.name, uri=weights.url, space=_label_space(weights))

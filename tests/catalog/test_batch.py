@@ -271,6 +271,27 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(path, six, monkeypatch)
     assert not path.exists()
 
 
+def test_a_plan_that_looks_opens_what_no_zoo_knows(path, six, tmp_path):
+    head = six[0]
+    with serving(tmp_path) as server:
+        failures = []
+        specs = (six[1].path, server.url("m0.npz"), server.url("gone.npz"), "packaged:*")
+        catalog = classrel_db.open(path)
+        with pytest.raises(SourceError, match="there is no file"):
+            catalog.plan(*specs, labels=head.labels_path, look=True)
+        plan = catalog.plan(*specs, labels=head.labels_path, look=True, failed=failures.append)
+    rows = {row[0]: row[3:] for row in plan.fetchall()}
+    size = head.path.stat().st_size
+    stored = head.weight.nbytes + head.bias.nbytes + 2 * 128  # with the headers of two .npy
+    assert rows["m0"][:5] == ("remote", 12, 6, stored, size)
+    assert rows["m1"][:3] == ("local", 12, 6)
+    assert rows["m0"][5] == rows["m1"][5] > 0
+    assert rows["gone"] == ("remote", None, None, None, None, None)
+    assert [failure.model for failure in failures] == ["gone"]
+    assert rows["efficientnet_lite1"][1] == 1000
+    assert not path.exists()
+
+
 def test_the_plans_disk_is_about_what_is_needed(path):
     catalog = classrel_db.open(path)
     ((planned,),) = catalog.plan("efficientnet_lite0").project("disk_bytes").fetchall()
