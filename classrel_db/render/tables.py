@@ -33,7 +33,9 @@ def plain_table(rows: DuckDBPyRelation, file: TextIO) -> None:
 
 
 def sized_table(rows: DuckDBPyRelation, file: TextIO) -> None:
-    """Any rows; columns that end in _bytes are told in megabytes."""
+    """Models of zoos; columns that end in _bytes are told in megabytes, and none repeats another."""
+    repeated = "spec" if "model" in rows.columns else "source"
+    rows = rows.project(", ".join(name for name in rows.columns if name != repeated))
     sizes = {number for number, name in enumerate(rows.columns) if name.endswith("_bytes")}
     listed = (
         [
