@@ -18,8 +18,8 @@ import torch
 from torchvision import models
 
 from classrel_db.sources.head import find_head
-from classrel_db.sources.timm_labels import heads_of, subset_of
-from classrel_db.sources.torchvision_zoo import TorchvisionSource
+from classrel_db.sources.zoos.timm_labels import heads_of, subset_of
+from classrel_db.sources.zoos.torchvision_zoo import TorchvisionSource
 from tests.sources.conftest import shapes_of
 
 if TYPE_CHECKING:

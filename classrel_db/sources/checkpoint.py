@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from classrel_db.errors import HeadError, LabelError, SourceError, WeightsError
 from classrel_db.records import Head
-from classrel_db.sources.dtypes import rounding
+from classrel_db.sources.formats.dtypes import rounding
+from classrel_db.sources.formats.keras_file import open_keras
+from classrel_db.sources.formats.npz import open_npz
+from classrel_db.sources.formats.onnx_file import open_onnx
+from classrel_db.sources.formats.safetensors import open_safetensors
+from classrel_db.sources.formats.scales import read_scaled
+from classrel_db.sources.formats.sharded import open_sharded
+from classrel_db.sources.formats.tflite_file import open_tflite
+from classrel_db.sources.formats.torch_checkpoint import open_torch
 from classrel_db.sources.head import find_head, named_head
-from classrel_db.sources.keras_file import open_keras
 from classrel_db.sources.labels import IMAGENET1K, require_count
-from classrel_db.sources.npz import open_npz
-from classrel_db.sources.onnx_file import open_onnx
-from classrel_db.sources.safetensors import open_safetensors
-from classrel_db.sources.scales import read_scaled
-from classrel_db.sources.sharded import open_sharded
-from classrel_db.sources.tflite_file import open_tflite
-from classrel_db.sources.torch_checkpoint import open_torch
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from classrel_db.records import LabelSpace, ZooEntry
     from classrel_db.sources.counted import CountingFile
-    from classrel_db.sources.dtypes import Tensor
+    from classrel_db.sources.formats.dtypes import Tensor
     from classrel_db.sources.head import HeadKeys
 
 _LARGEST = 1 << 32  # bytes of a head, stored or as float32: 21,841 classes × 49,000 dimensions

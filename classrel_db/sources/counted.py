@@ -30,7 +30,7 @@ class CountingFile(io.RawIOBase):
     """A seekable binary file that counts the bytes that were read from it.
 
     It buffers nothing, so ``bytes_read`` is what the system was asked for. It has no file number
-    either: torch would read past the count through one. ``raw`` is any seekable raw binary file.
+    either: torch would read past the count through one. ``raw`` is any seekable binary file.
     ``neighbor`` opens the file of that name in the same folder; without it there is none.
 
     ``shown`` is the name for messages; ``size`` is in bytes; ``etag`` is a server's mark of the file's
@@ -39,7 +39,7 @@ class CountingFile(io.RawIOBase):
 
     def __init__(
         self,
-        raw: io.RawIOBase,
+        raw: io.RawIOBase | io.BufferedIOBase,
         name: str,
         size: int,
         progress: ReadProgress | None = None,

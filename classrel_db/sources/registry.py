@@ -11,11 +11,11 @@ from classrel_db.errors import UnknownModelError
 from classrel_db.records import LoadOptions
 from classrel_db.sources.address import AddressSource
 from classrel_db.sources.files import ENDINGS, FileSource
-from classrel_db.sources.hub import HubSource
-from classrel_db.sources.packaged import PackagedSource
 from classrel_db.sources.protocol import Located, ReadProgress, Source
-from classrel_db.sources.timm_zoo import TimmSource
-from classrel_db.sources.torchvision_zoo import TorchvisionSource
+from classrel_db.sources.zoos.hub import HubSource
+from classrel_db.sources.zoos.packaged import PackagedSource
+from classrel_db.sources.zoos.timm_zoo import TimmSource
+from classrel_db.sources.zoos.torchvision_zoo import TorchvisionSource
 from classrel_db.spelling import did_you_mean, quoted
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 from collections import OrderedDict
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -102,7 +101,7 @@ def _begin(progress: ReadProgress | None) -> None:
 
 
 class _Fetched(CountingFile):
-    """A file that was fetched whole; it is gone when it is closed.
+    """A file that was fetched whole, into one without a name; it is gone when it is closed.
 
     ``why`` says in a few words that this can't be helped, nothing where the user asked for it.
     """
@@ -116,12 +115,14 @@ class _Fetched(CountingFile):
         neighbor: Callable[[str], CountingFile],
     ) -> None:
         size = ranges.size or 0
-        _require_fetchable(name, size, why)
+        folder = _require_fetchable(name, size, why)
         arrived = 0
 
         def tell(count: int) -> None:
             nonlocal arrived
             arrived += count
+            if why and arrived > _MOST_UNASKED:  # of a size that nobody told
+                raise _too_large(name, arrived, why)
             if progress is not None:
                 progress(min(arrived, size) if size else arrived, size, "download")
 
@@ -130,46 +131,48 @@ class _Fetched(CountingFile):
             progress(
                 0, size, "download", f"{name}: {why}, so all of it{of} is fetched" if why else ""
             )
-        handle, path = tempfile.mkstemp(prefix="classrel-", suffix=".part")
-        os.close(handle)
-        self._path = Path(path)
         try:
-            ranges.fetch_whole(self._path, tell)
-            raw = self._path.open("rb", buffering=0)
+            kept = tempfile.TemporaryFile(prefix="classrel-", dir=folder)  # gone even when killed
+            try:
+                ranges.fetch_whole(kept, tell)
+                size = kept.seek(0, os.SEEK_END)
+            except BaseException:
+                kept.close()
+                raise
         except OSError as error:
-            self._path.unlink(missing_ok=True)
-            raise SourceError(
-                f"can't keep {name} in {self._path.parent}: {error.strerror}"
-            ) from error
-        except BaseException:
-            self._path.unlink(missing_ok=True)
-            raise
-        super().__init__(raw, name, self._path.stat().st_size, progress, neighbor)
+            raise SourceError(f"can't keep {name} in {folder}: {error.strerror}") from error
+        super().__init__(kept, name, size, progress, neighbor)
         self.etag = ranges.etag
 
     @property
     def bytes_read(self) -> int:
         return self.size + sum(file.bytes_read for file in self._beside)
 
-    def close(self) -> None:
-        super().close()
-        self._path.unlink(missing_ok=True)
 
-
-def _require_fetchable(name: str, size: int, why: str) -> None:
-    """Raise SourceError for a whole file that is too large to be fetched unasked, or for the disk."""
+def _require_fetchable(name: str, size: int, why: str) -> str:
+    """The folder for a whole file; SourceError where it is too large to be fetched unasked, or for the disk."""
     if why and size > _MOST_UNASKED:
+        raise _too_large(name, size, why)
+    try:
+        folder = tempfile.gettempdir()
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
         raise SourceError(
-            f"{name}: {why}, and the whole file is {megabytes(size)}; give --full to fetch it "
-            f"nevertheless, or get it by other means and give its path"
-        )
-    folder = tempfile.gettempdir()
-    free = shutil.disk_usage(folder).free
+            f"there is no folder to keep {name} in ({error.strerror}); name one by TMPDIR"
+        ) from error
     if size > free:
         raise SourceError(
             f"{name} has {megabytes(size)}, and {folder} has room for {megabytes(free)}; name another "
             f"folder by TMPDIR"
         )
+    return folder
+
+
+def _too_large(name: str, size: int, why: str) -> SourceError:
+    return SourceError(
+        f"{name}: {why}, and the whole file is {megabytes(size)}; give --full to fetch it "
+        f"nevertheless, or get it by other means and give its path"
+    )
 
 
 class _Blocks(io.RawIOBase):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
 from concurrent import futures
 from email.utils import parsedate_to_datetime
@@ -18,27 +19,29 @@ from urllib.parse import urlsplit, urlunsplit
 
 from classrel_db.errors import MissingExtraError, SourceError
 from classrel_db.spelling import quoted
+from classrel_db.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from typing import BinaryIO
 
     Arrived = Callable[[int], None]
-    """Told the size of each portion that has come; less than 0 for what has to come again."""
+    """Told now and then how much more has come; less than 0 for what has to come again."""
 
 FIRST = 1 << 16  # bytes of the beginning of a file, which come with the first request
 
-_TRIES = 5  # in a row without a byte
+_TRIES = 5  # in a row that brought next to nothing
 _TRIES_TO_CONNECT = 3  # without a network nothing is gained by more
 _FIRST_PAUSE = 0.5  # seconds, doubled with each try
 _LONGEST_PAUSE = 60.0
 _CONNECT_WITHIN = 20.0  # seconds
-_NEXT_BYTES_WITHIN = 60.0
+_PORTION_WITHIN = 60.0  # seconds for an answer, and for each FIRST bytes of it
 _LOOK_EVERY = 0.2  # seconds, whether anyone still waits
+_LONGEST_REASON = 200  # characters
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PORTION = 1 << 22  # bytes between two reports, where a store gives all that was asked for at once
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})", re.IGNORECASE)
 
 
 class Ranges(Protocol):
@@ -57,7 +60,7 @@ class Ranges(Protocol):
     def fetch(self, start: int, into: memoryview, arrived: Arrived) -> None:
         """Fill ``into`` with the bytes from ``start`` on."""
 
-    def fetch_whole(self, target: Path, arrived: Arrived) -> None:
+    def fetch_whole(self, target: BinaryIO, arrived: Arrived) -> None:
         """Write all of the file to ``target``."""
 
 
@@ -97,11 +100,11 @@ class _Web:
         self._url = self._address = url  # the address is where redirects have led
         self._headers = headers
         self._shown = quoted(shown_url(url), 300)
-        self._state: tuple[object, ...] = ()
+        self._state: str | None = None
         self._open(alive)
 
     def fetch(self, start: int, into: memoryview, arrived: Arrived) -> None:
-        done = 0
+        done = told = tries = 0
 
         def same_range(response: Any) -> int:
             wanted = (start + done, start + len(into) - 1)
@@ -115,47 +118,55 @@ class _Web:
 
         def take(portion: bytes) -> None:
             nonlocal done
-            if done + len(portion) > len(into):
-                raise _Again("the server sent more than was asked for")
             into[done : done + len(portion)] = portion
             done += len(portion)
-            arrived(len(portion))
 
-        tries = 0
+        def tell() -> None:
+            nonlocal told
+            count, told = done - told, done
+            arrived(count)
+
         while done < len(into):
             before = done
             try:
                 wanted = f"bytes={start + done}-{start + len(into) - 1}"
-                self._get(wanted, same_range, take, lambda: arrived(0))
+                self._get(wanted, same_range, take, tell)
             except _Again as error:
-                tries = 1 if done > before else tries + 1
-                self._pause(error, tries)
+                tries = 1 if done - before >= FIRST else tries + 1
+                self._pause(error, tries, tell)
+        tell()
 
-    def fetch_whole(self, target: Path, arrived: Arrived) -> None:
+    def fetch_whole(self, target: BinaryIO, arrived: Arrived) -> None:
+        done = told = tries = 0
+
         def same_file(response: Any) -> int | None:
-            length: int | None = response.content_length
+            nonlocal done
+            done = 0
+            target.seek(0)
+            target.truncate()
+            length = _length(response)
             self._require_same(response, length)
             return length
 
-        tries = 0
+        def take(portion: bytes) -> None:
+            nonlocal done
+            target.write(portion)
+            done += len(portion)
+
+        def tell() -> None:
+            nonlocal told
+            count, told = done - told, done
+            arrived(count)
+
         while True:
             tries += 1
-            done = 0
-            with target.open("wb") as file:
-
-                def take(portion: bytes) -> None:
-                    nonlocal done
-                    file.write(portion)
-                    done += len(portion)
-                    arrived(len(portion))
-
-                try:
-                    self._get(None, same_file, take, lambda: arrived(0))
-                except _Again as error:
-                    self._pause(error, tries)
-                    arrived(-done)
-                else:
-                    return
+            try:
+                self._get(None, same_file, take, tell)
+            except _Again as error:
+                self._pause(error, tries, tell)
+            else:
+                tell()
+                return
 
     def _open(self, alive: Callable[[], None]) -> None:
         content = bytearray()
@@ -164,11 +175,12 @@ class _Web:
             content.clear()
             self.etag = response.headers.get("ETag")
             found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            if response.status == 206 and found and int(found[1]) == 0:
+            ranged = response.status == 206 and found is not None and int(found[1]) == 0
+            if found is not None and ranged and not _is_encoded(response):
                 self.size = int(found[3])
             else:
                 self.whole_only = True
-                self.size = response.content_length if response.status == 200 else None
+                self.size = _length(response) if response.status == 200 else None
             self._state = _state(response)
             return 0 if self.whole_only else min(FIRST, self.size or 0)
 
@@ -178,7 +190,7 @@ class _Web:
             try:
                 self._get(f"bytes=0-{FIRST - 1}", learn, content.extend, alive)
             except _Again as error:
-                self._pause(error, tries)
+                self._pause(error, tries, alive)
             else:
                 self.first = bytes(content)
                 return
@@ -209,16 +221,25 @@ class _Web:
                 headers.update(self._headers)
             if wanted is not None:
                 headers["Range"] = wanted
-            async with session.get(self._address, headers=headers) as response:
+            async with (
+                asyncio.timeout(_PORTION_WITHIN) as limit,
+                session.get(self._address, headers=headers) as response,
+            ):
                 self._require(response)
-                self._address = str(response.url)
+                if response.history:
+                    self._address = str(response.url)
                 expected = accept(response)
                 if expected == 0:
                     return
-                got = 0
+                got = enough = 0
                 async for portion in response.content.iter_any():
                     got += len(portion)
+                    if expected is not None and got > expected:
+                        raise _Again("the server sent more than was asked for")
                     take(portion)
+                    if got >= enough:
+                        enough = got + FIRST
+                        limit.reschedule(asyncio.get_running_loop().time() + _PORTION_WITHIN)
                 if expected is not None and got != expected:
                     raise _Again(f"the server sent {got:,} bytes and not {expected:,}")
 
@@ -226,8 +247,10 @@ class _Web:
             _sync(run(), alive)
         except ClientConnectorError as error:
             raise _Again(_reason(error), tries=_TRIES_TO_CONNECT) from error
-        except (ClientConnectionError, ClientPayloadError, TimeoutError) as error:
+        except (ClientConnectionError, ClientPayloadError) as error:
             raise _Again(_reason(error)) from error
+        except TimeoutError as error:
+            raise _Again(f"hardly a byte comes in {_PORTION_WITHIN:.0f} seconds") from error
         except (ClientError, ValueError) as error:
             raise SourceError(
                 f"can't read {self._shown}: {_reason(error)}; check the address"
@@ -238,7 +261,7 @@ class _Web:
         status = response.status
         if status in {200, 206}:
             return
-        told = f"the server answers {status} {response.reason or ''}".rstrip()
+        told = _line(f"the server answers {status} {response.reason or ''}")
         if status in _BUSY:
             raise _Again(told, _retry_after(response.headers.get("Retry-After", "")))
         if self._address != self._url and status in {401, 403, 404, 410}:
@@ -260,14 +283,14 @@ class _Web:
         if _state(response) != self._state or len(sizes) > 1:
             raise self._changed("its ETag, date or size is another one now")
 
-    def _pause(self, error: _Again, tries: int) -> None:
+    def _pause(self, error: _Again, tries: int, alive: Callable[[], None]) -> None:
         if tries >= error.tries:
             raise SourceError(
                 f"can't read {self._shown}: {error} ({tries} tries); is there a network, and is the address "
                 f"right? Try again later, or get the file by other means and give its path"
             ) from error
         backoff = _FIRST_PAUSE * 2 ** (tries - 1)
-        time.sleep(min(backoff if error.pause is None else error.pause, _LONGEST_PAUSE))
+        _wait(min(backoff if error.pause is None else error.pause, _LONGEST_PAUSE), alive)
 
     def _changed(self, how: str) -> SourceError:
         return SourceError(
@@ -301,29 +324,31 @@ class _Store:
             raise self._unreadable(error) from error
 
     def fetch(self, start: int, into: memoryview, arrived: Arrived) -> None:
+        done = 0
+        for portion in self._portions(start, len(into)):
+            into[done : done + len(portion)] = portion
+            done += len(portion)
+            arrived(len(portion))
+
+    def fetch_whole(self, target: BinaryIO, arrived: Arrived) -> None:
+        for portion in self._portions(0, self.size or 0):
+            target.write(portion)
+            arrived(len(portion))
+
+    def _portions(self, start: int, length: int) -> Iterator[bytes]:
         try:
-            for at in range(0, len(into), _PORTION):
-                stop = min(at + _PORTION, len(into))
-                portion = self._files.cat_file(self._path, start=start + at, end=start + stop)
+            for at in range(start, start + length, _PORTION):
+                stop = min(at + _PORTION, start + length)
+                portion = self._files.cat_file(self._path, start=at, end=stop)
                 if len(portion) != stop - at:
-                    raise SourceError(
-                        f"{self._shown} ends before byte {start + stop:,}; get it again"
-                    )
-                into[at:stop] = portion
-                arrived(len(portion))
+                    raise SourceError(f"{self._shown} ends before byte {stop:,}; get it again")
+                yield portion
             if str(self._files.ukey(self._path)) != self.etag:
                 raise SourceError(
                     f"{self._shown} changed while it was read; nothing of it is kept, run this again"
                 )
         except _store_errors() as error:
             raise self._unreadable(error) from error
-
-    def fetch_whole(self, target: Path, arrived: Arrived) -> None:
-        try:
-            self._files.get_file(self._path, str(target))
-        except _store_errors() as error:
-            raise self._unreadable(error) from error
-        arrived(self.size or 0)
 
     def _unreadable(self, error: Exception) -> SourceError:
         return SourceError(
@@ -337,40 +362,87 @@ def _http() -> Any:
     import fsspec
     from aiohttp import ClientTimeout
 
-    within = ClientTimeout(total=None, sock_connect=_CONNECT_WITHIN, sock_read=_NEXT_BYTES_WITHIN)
+    within = ClientTimeout(total=None, sock_connect=_CONNECT_WITHIN)
     return fsspec.filesystem("http", client_kwargs={"timeout": within, "trust_env": True})
 
 
 def _sync(work: Coroutine[Any, Any, None], alive: Callable[[], None]) -> None:
     """Run ``work`` in fsspec's loop; it ends where ``alive`` raises, as it would with the process."""
-    future = asyncio.run_coroutine_threadsafe(work, _http().loop)
+    ended = threading.Event()
+
+    async def run() -> None:
+        try:
+            await work
+        finally:
+            ended.set()
+
+    future = asyncio.run_coroutine_threadsafe(run(), _http().loop)
     try:
         while not futures.wait([future], timeout=_LOOK_EVERY).done:
             alive()
         future.result()
     except BaseException:
         future.cancel()
+        ended.wait(_LOOK_EVERY)  # it may be about to write where the caller then closes
         raise
 
 
-def _state(response: Any) -> tuple[object, ...]:
-    """What stays the same as long as the file does, as far as the server tells."""
-    return response.headers.get("ETag"), response.headers.get("Last-Modified")
+def _wait(seconds: float, alive: Callable[[], None]) -> None:
+    """Let time pass; it ends where ``alive`` raises."""
+    while seconds > 0:
+        alive()
+        time.sleep(min(seconds, _LOOK_EVERY))
+        seconds -= _LOOK_EVERY
+
+
+def _state(response: Any) -> str | None:
+    """What stays the same as long as the file does, as far as the server tells.
+
+    Of several servers behind one name each may have a date of its own, or call its ETag a weak one.
+    """
+    etag: str | None = response.headers.get("ETag")
+    date: str | None = response.headers.get("Last-Modified")
+    return etag.removeprefix("W/") if etag else date
+
+
+def _is_encoded(response: Any) -> bool:
+    """Whether what comes is compressed, though it was asked for as it is: no place in it is the file's."""
+    return response.headers.get("Content-Encoding", "identity").lower() != "identity"
+
+
+def _length(response: Any) -> int | None:
+    """The bytes of the file that all of ``response`` would be, if that can be told."""
+    return None if _is_encoded(response) else response.content_length
 
 
 def _retry_after(text: str) -> float | None:
     """The seconds that a header Retry-After names, as a number or as a date."""
-    if text.strip().isdigit():
+    if re.fullmatch(r"[0-9]{1,9}", text.strip()):
         return float(text)
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
 def _reason(error: BaseException) -> str:
-    """An error in one line; some have no words of their own."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """An error in one line, without the addresses that some name: secrets may be in them."""
+    from aiohttp import ClientResponseError, InvalidURL, TooManyRedirects
+
+    match error:
+        case TooManyRedirects():
+            return "one address leads to another without end"
+        case InvalidURL():
+            return "it is no address of the web, or leads to one that isn't"
+        case ClientResponseError():
+            return _line(f"its server's answer can't be understood: {error.message}")
+    return _line(str(error)) or type(error).__name__
+
+
+def _line(text: str) -> str:
+    """What another side says, as one line of bounded length."""
+    text = printable(" ".join(text.split()))
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
 
 
 def _store_errors() -> tuple[type[Exception], ...]:

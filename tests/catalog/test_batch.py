@@ -25,7 +25,7 @@ from classrel_db.errors import (
     UnknownModelError,
 )
 from classrel_db.sources import transport
-from classrel_db.sources.packaged import PACKAGES, PackagedSource
+from classrel_db.sources.zoos.packaged import PACKAGES, PackagedSource
 
 
 @pytest.fixture
