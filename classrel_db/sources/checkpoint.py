@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from classrel_db.errors import HeadError, LabelError, SourceError, WeightsError
 from classrel_db.records import Head
 from classrel_db.sources.formats.dtypes import rounding
-from classrel_db.sources.formats.keras_file import open_keras
-from classrel_db.sources.formats.npz import open_npz
-from classrel_db.sources.formats.onnx_file import open_onnx
-from classrel_db.sources.formats.safetensors import open_safetensors
 from classrel_db.sources.formats.scales import read_scaled
-from classrel_db.sources.formats.sharded import open_sharded
-from classrel_db.sources.formats.tflite_file import open_tflite
-from classrel_db.sources.formats.torch_checkpoint import open_torch
 from classrel_db.sources.head import find_head, named_head
 from classrel_db.sources.labels import IMAGENET1K, require_count
 from classrel_db.spelling import quoted
@@ -52,18 +46,32 @@ class Checkpoint(Protocol):
         """The label space inside the file, where there is one."""
 
 
-READERS: dict[str, Callable[[CountingFile, PurePath], Checkpoint]] = {
-    ".safetensors": open_safetensors,
-    ".pth": open_torch,
-    ".pt": open_torch,
-    ".bin": open_torch,
-    ".npz": open_npz,
-    ".onnx": open_onnx,
-    ".tflite": open_tflite,
-    ".keras": open_keras,
-    ".h5": open_keras,
-    ".hdf5": open_keras,
-    ".json": open_sharded,
+def _opener(module: str, function: str) -> Callable[[CountingFile, PurePath], Checkpoint]:
+    """What opens one format, imported when a file of it is: a user's head is of one of them."""
+
+    def open_format(file: CountingFile, path: PurePath) -> Checkpoint:
+        opener = getattr(import_module(f"classrel_db.sources.formats.{module}"), function)
+        opened: Checkpoint = opener(file, path)
+        return opened
+
+    return open_format
+
+
+_TORCH = _opener("torch_checkpoint", "open_torch")
+_KERAS = _opener("keras_file", "open_keras")
+
+READERS = {
+    ".safetensors": _opener("safetensors", "open_safetensors"),
+    ".pth": _TORCH,
+    ".pt": _TORCH,
+    ".bin": _TORCH,
+    ".npz": _opener("npz", "open_npz"),
+    ".onnx": _opener("onnx_file", "open_onnx"),
+    ".tflite": _opener("tflite_file", "open_tflite"),
+    ".keras": _KERAS,
+    ".h5": _KERAS,
+    ".hdf5": _KERAS,
+    ".json": _opener("sharded", "open_sharded"),
 }
 
 
