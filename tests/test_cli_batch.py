@@ -48,7 +48,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(classrel, tmp_path):
     db = tmp_path / "x.duckdb"
     answer = classrel("ingest", "packaged:*", "resnet50", "--dry-run", "--db", db)
     assert answer.returncode == 0
-    assert "packaged:efficientnet_lite0" in answer.stdout
+    assert " efficientnet_lite0 " in answer.stdout
     assert "5.1 MB" in answer.stdout
     assert "4 models; " in answer.stderr
     assert not db.exists()

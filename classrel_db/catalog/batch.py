@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dataclasses import replace as replaced
 from typing import TYPE_CHECKING
 
-from classrel_db.catalog.ingest import prepare, store
+from classrel_db.catalog.ingest import prepare, put_index, store
 from classrel_db.catalog.loading import load
 from classrel_db.errors import ClassrelError, ModelExistsError
 from classrel_db.records import Failed
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from classrel_db.catalog.ingest import Prepared
     from classrel_db.catalog.planning import Planned
-    from classrel_db.records import Ingested, IngestOptions, Progress, Step
+    from classrel_db.records import Ingested, IngestOptions, Progress, Step, StoredModel
     from classrel_db.sources import Located
     from classrel_db.storage.database import Database
     from classrel_db.storage.index import IndexCache
@@ -85,7 +85,7 @@ class Batch:
     ) -> Iterator[Ingested | Failed]:
         """Store what is ready, and what gets ready meanwhile, over one connection."""
         is_new = not self._database.exists()
-        answer = None
+        first = None
         with self._database.writer() as connection:
             while ready := _next(running):
                 job = running.pop(ready)
@@ -97,18 +97,22 @@ class Batch:
                 prepared = ready.result()
                 try:
                     with prepared.searching:
-                        answer = store(
-                            connection, self._indexes, prepared, self._options, self._progress
-                        )
+                        stored = store(connection, prepared, self._options, self._progress)
                 except ModelExistsError as error:
                     yield Failed(job.spec, job.name, error)
                     continue
-                answer = replaced(answer, seconds=time.perf_counter() - job.started)
                 if is_new:
+                    first = (job, prepared, *stored)
                     break  # the file takes its place only at the end of this block
-                yield answer
-        if is_new and answer is not None:
-            yield answer
+                yield self._finished(job, prepared, *stored)
+        if first is not None:
+            yield self._finished(*first)
+
+    def _finished(
+        self, job: _Job, prepared: Prepared, answer: Ingested, before: StoredModel | None
+    ) -> Ingested:
+        put_index(self._indexes, prepared, answer, before)
+        return replaced(answer, seconds=time.perf_counter() - job.started)
 
     def _prepare(self, name: str, place: Located) -> Prepared:
         """Read one head and find its neighbours, in a thread of the pool."""

@@ -116,7 +116,9 @@ def ingest_head(
         if not prepared.model.n_pairs:
             searching.result(lambda: _tell_searched(prepared, progress))
         with database.writer() as connection:
-            return store(connection, indexes, prepared, options, progress)
+            answer, before = store(connection, prepared, options, progress)
+        put_index(indexes, prepared, answer, before)
+    return answer
 
 
 def _standing(
@@ -137,19 +139,19 @@ def _standing(
 
 def store(
     connection: DuckDBPyConnection,
-    indexes: IndexCache,
     prepared: Prepared,
     options: IngestOptions,
     progress: Progress,
-) -> Ingested:
-    """Write one head over a connection that may write, in one transaction; then its index beside it.
+) -> tuple[Ingested, StoredModel | None]:
+    """Write one head over a connection that may write, in one transaction.
 
-    Raises ModelExistsError where the name is taken.
+    With what was done comes the model that stood there before. Raises ModelExistsError where the name is
+    taken.
     """
     model, normalized = prepared.model, prepared.normalized
     existing = _standing(connection, prepared, options)
     if existing is not None and not options.replace:
-        return already_there(existing)
+        return already_there(existing), existing
 
     def tell_paired(pairs_done: int) -> None:
         progress(Step(model.name, "pairs", pairs_done, model.n_pairs))
@@ -171,14 +173,25 @@ def store(
         if model.n_pairs:
             blocks = maths.cosine_blocks(prepared.unit_rows)
             write.insert_pairs(connection, model.model_id, blocks, tell_paired)
-        index, neighbors = prepared.searching.result(lambda: _tell_searched(prepared, progress))
+        _, neighbors = prepared.searching.result(lambda: _tell_searched(prepared, progress))
         write.insert_neighbors(connection, model.model_id, *neighbors)
-    # After the commit: the index is a cache, and only the database says which heads there are.
-    indexes.put(model.rows_sha256, index)
-    if existing is not None and existing.rows_sha256 != model.rows_sha256:
-        indexes.remove(existing.rows_sha256)
     answer = _ingested("added" if existing is None else "replaced", model)
-    return replaced(answer, other_heads=prepared.head.others)
+    return replaced(answer, other_heads=prepared.head.others), existing
+
+
+def put_index(
+    indexes: IndexCache, prepared: Prepared, answer: Ingested, before: StoredModel | None
+) -> None:
+    """Write the index of a head that was stored, and delete that of the one ``before`` it.
+
+    Once the database has its place: the index is a cache, and only the database says which heads there are.
+    """
+    if answer.status == "unchanged":
+        return
+    index, _ = prepared.searching.result(lambda: None)
+    indexes.put(prepared.model.rows_sha256, index)
+    if before is not None and before.rows_sha256 != prepared.model.rows_sha256:
+        indexes.remove(before.rows_sha256)
 
 
 def already_there(model: StoredModel) -> Ingested:

@@ -43,7 +43,7 @@ def texts(session):
 
 def test_an_empty_line_offers_the_commands(texts):
     found = texts("")
-    assert found[:2] == ["ingest", "models"]
+    assert found[:3] == ["ingest", "zoo", "models"]
     assert {"similar", "query", "sql", "use", "help", "exit"} <= set(found)
     assert "shell" not in found
 
