@@ -137,16 +137,28 @@ Progress = Callable[[Step], None]
 
 
 @dataclass(frozen=True, slots=True)
+class KnownHead:
+    """A stored head, by what its file tells before the head is read: the server's mark of the file's
+    state, the tensor, and what its rows stand for."""
+
+    etag: str
+    head_key: str
+    labels: tuple[str, ...]
+    concepts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LoadOptions:
     """What a user may say about a file whose head or labels its source does not know.
 
     ``full`` reads the whole file, keeps it where its maker's own library would, and checks its hash
-    where one is published.
+    where one is published. What is ``known`` is not read again.
     """
 
     head: str | None = None
     labels: str | Path | None = None
     full: bool = False
+    known: KnownHead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +183,11 @@ class ZooEntry:
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What one ingest did: ``status`` is added, replaced or unchanged."""
+    """What one ingest did: ``status`` is added, replaced or unchanged.
+
+    ``dtype`` and ``cosine_error`` are as of StoredModel. ``other_heads`` are the heads beside this one in
+    the same model, ``same_as`` is a model that holds the very same weights under another name.
+    """
 
     model: str
     status: Literal["added", "replaced", "unchanged"]
@@ -184,6 +200,7 @@ class Ingested:
     dtype: str | None = "F32"
     cosine_error: float | None = 0.0
     other_heads: tuple[str, ...] = ()
+    same_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,5 +37,15 @@ def rounded_to(dtype: str, cosine_error: float) -> str:
 
 
 def megabytes(count: float) -> str:
-    """A number of bytes as megabytes, 10⁶ bytes each, or kilobytes where it is small."""
+    """A number of bytes as megabytes, 10⁶ bytes each; kilobytes where it is small, gigabytes where large."""
+    if count >= 1e10:
+        return f"{count / 1e9:,.1f} GB"
     return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
+
+
+def shown_url(url: str) -> str:
+    """``url`` as it may be shown and stored: without user, password, query and fragment."""
+    from urllib.parse import urlsplit, urlunsplit
+
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

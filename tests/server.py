@@ -10,13 +10,14 @@ Each request for a path takes the next of its faults; when they are used up it i
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import http.server
 import re
 import threading
 import time
 from collections import Counter, defaultdict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -35,8 +36,10 @@ class Fault:
     kind: ``status`` (value: the code), ``cut`` (the connection breaks after value bytes of the body),
     ``no-range`` (all of the file, with status 200), ``wrong-range`` (another range than was asked for),
     ``too-long`` (the right header, value bytes too many in the file's size), ``slow`` (value seconds
-    before each portion), ``etag`` (value as the ETag), ``redirect`` (to value), ``no-length``
-    (chunked, without a length).
+    before each portion), ``etag`` (value as the ETag, None for none), ``redirect`` (to value),
+    ``no-length`` (chunked, without a length), ``gzip`` (all of the file, compressed), ``endless`` (the
+    right header, a body without end; with value all of the file, of a size it does not tell).
+    ``headers`` are sent beside, or instead of, the right ones.
     """
 
     kind: str
@@ -140,11 +143,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     ) -> None:
         size = file.stat().st_size
         known = f"{file.stat().st_mtime_ns}-{size}".encode()
-        headers = {"ETag": f'"{hashlib.sha1(known).hexdigest()}"', **dict(fault.headers)}
+        headers = {"ETag": f'"{hashlib.sha1(known).hexdigest()}"'}
         if fault.kind == "etag":
-            headers["ETag"] = fault.value
+            headers = {"ETag": fault.value} if fault.value else {}
+        if fault.kind == "gzip":
+            packed = gzip.compress(file.read_bytes(), 1)
+            self._send(path, 200, {**headers, "Content-Encoding": "gzip"}, packed, body=body)
+            return
         first, last, code = 0, size - 1, 200
-        if wanted is not None and fault.kind not in {"no-range", "no-length"}:
+        whole = fault.kind in {"no-range", "no-length"} or (fault.kind == "endless" and fault.value)
+        if wanted is not None and not whole:
             first, last, code = wanted[0], min(wanted[1], size - 1), 206
             if first >= size:
                 self._send(path, 416, {"Content-Range": f"bytes */{size}"}, b"")
@@ -155,16 +163,21 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {first}-{last}/{claimed}"
         length = last - first + 1
         self.send_response(code)
-        for key, value in headers.items():
-            self.send_header(key, value)
-        if fault.kind == "no-length":
-            self.send_header("Connection", "close")
+        if fault.kind in {"no-length", "endless"}:
+            headers["Connection"] = "close"
             self.close_connection = True
         else:
-            self.send_header("Content-Length", str(length))
+            headers["Content-Length"] = str(length)
+        for key, value in {**headers, **dict(fault.headers)}.items():
+            self.send_header(key, value)
         self.end_headers()
         if not body:
             return
+        if fault.kind == "endless":
+            with suppress(OSError):  # whoever asked has had enough
+                while True:
+                    self.wfile.write(bytes(1 << 16))
+                    self.server.told.bodies[path] += 1 << 16
         stop = first + (min(length, fault.value) if fault.kind == "cut" else length)
         with file.open("rb") as content:
             content.seek(first)

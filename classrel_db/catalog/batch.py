@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dataclasses import replace as replaced
 from typing import TYPE_CHECKING
 
-from classrel_db.catalog.ingest import prepare, put_index, store
+from classrel_db.catalog.ingest import already_there, prepare, put_index, store
 from classrel_db.catalog.loading import load
 from classrel_db.errors import ClassrelError, ModelExistsError
 from classrel_db.records import Failed
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from classrel_db.catalog.ingest import Prepared
     from classrel_db.catalog.planning import Planned
     from classrel_db.records import Ingested, IngestOptions, Progress, Step, StoredModel
-    from classrel_db.sources import Located
     from classrel_db.storage.database import Database
     from classrel_db.storage.index import IndexCache
 
@@ -54,14 +53,14 @@ class Batch:
         Raises DatabaseError, which ends the batch.
         """
         waiting = iter(plan.items())
-        running: dict[Future[Prepared], _Job] = {}
+        running: dict[Future[Prepared | None], _Job] = {}
         pool = ThreadPoolExecutor(threads, thread_name_prefix="classrel-read")
 
         def submit() -> None:
             name, planned = next(waiting, (None, None))
             if name is not None and planned is not None:
-                future = pool.submit(self._prepare, name, planned.place)
-                running[future] = _Job(name, planned.place.spec, time.perf_counter())
+                future = pool.submit(self._prepare, name, planned)
+                running[future] = _Job(name, planned, time.perf_counter())
 
         try:
             for _ in range(threads + 1):
@@ -69,19 +68,19 @@ class Batch:
             while running:
                 wait(running, return_when=FIRST_COMPLETED)
                 ready = next(future for future in running if future.done())
-                failed = _failed(running[ready], ready)
-                if failed is None:
+                settled = _settled(running[ready], ready)
+                if settled is None:
                     yield from self._stored(running, submit)
                 else:
                     del running[ready]
                     submit()
-                    yield failed
+                    yield settled
         finally:
             self._stop.set()
             pool.shutdown(cancel_futures=True)
 
     def _stored(
-        self, running: dict[Future[Prepared], _Job], submit: Callable[[], None]
+        self, running: dict[Future[Prepared | None], _Job], submit: Callable[[], None]
     ) -> Iterator[Ingested | Failed]:
         """Store what is ready, and what gets ready meanwhile, over one connection."""
         is_new = not self._database.exists()
@@ -90,16 +89,17 @@ class Batch:
             while ready := _next(running):
                 job = running.pop(ready)
                 submit()
-                failed = _failed(job, ready)
-                if failed is not None:
-                    yield failed
+                settled = _settled(job, ready)
+                if settled is not None:
+                    yield settled
                     continue
                 prepared = ready.result()
+                assert prepared is not None  # noqa: S101
                 try:
                     with prepared.searching:
                         stored = store(connection, prepared, self._options, self._progress)
                 except ModelExistsError as error:
-                    yield Failed(job.spec, job.name, error)
+                    yield Failed(job.planned.place.spec, job.name, error)
                     continue
                 if is_new:
                     first = (job, prepared, *stored)
@@ -114,9 +114,11 @@ class Batch:
         put_index(self._indexes, prepared, answer, before)
         return replaced(answer, seconds=time.perf_counter() - job.started)
 
-    def _prepare(self, name: str, place: Located) -> Prepared:
-        """Read one head and find its neighbours, in a thread of the pool."""
-        head = load(place, name, self._options, self._tell)
+    def _prepare(self, name: str, planned: Planned) -> Prepared | None:
+        """Read one head and find its neighbours, in a thread of the pool; None where it is stored."""
+        head = load(planned.place, name, self._options, self._tell, planned.known)
+        if head is None:
+            return None
         prepared = prepare(head, name, self._options)
         with prepared.searching as searching:
             searching.result(self._check)
@@ -134,7 +136,7 @@ class Batch:
 @dataclass(frozen=True, slots=True)
 class _Job:
     name: str
-    spec: str
+    planned: Planned
     started: float
 
 
@@ -142,17 +144,19 @@ class _StoppedError(Exception):
     """The batch is over, whatever this thread still has to do."""
 
 
-def _next(running: Mapping[Future[Prepared], _Job]) -> Future[Prepared] | None:
+def _next(running: Mapping[Future[Prepared | None], _Job]) -> Future[Prepared | None] | None:
     """The first that is ready, or is so soon: to open the file anew costs more than a short wait."""
     wait(running, timeout=_SOON, return_when=FIRST_COMPLETED)
     return next((future for future in running if future.done()), None)
 
 
-def _failed(job: _Job, future: Future[Prepared]) -> Failed | None:
-    """What is wrong with a model that could not be prepared; other errors are nobody's to expect."""
+def _settled(job: _Job, future: Future[Prepared | None]) -> Ingested | Failed | None:
+    """What became of a model that isn't to be stored: it failed, or stands there; None of any other."""
     error = future.exception()
-    if error is None:
-        return None
-    if not isinstance(error, ClassrelError):
-        raise error
-    return Failed(job.spec, job.name, error)
+    if isinstance(error, ClassrelError):
+        return Failed(job.planned.place.spec, job.name, error)
+    if error is not None:
+        raise error  # nobody's to expect
+    if future.result() is None and job.planned.before is not None:
+        return already_there(job.planned.before)
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from classrel_db.text import printable, rounded_to
 
@@ -17,7 +17,17 @@ _FIELDS = (
     "classrel_version",
 )  # fmt: skip
 
+# by the name of the source; whoever reads a paper does not know classrel's
+_SOURCES = {
+    "file": "a file",
+    "hf": "Hugging Face Hub",
+    "packaged": "Python package",
+    "url": "a file on the web",
+}
+
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# of a repository of the Hub; its first ones have none
+_OWNER = re.compile(r"\w+://[^/]+/(?:.*/)?([^/]+)/[^/]+/resolve/")
 
 # BibTeX counts the braces of a value, escaped or not, so none of them may be alone.
 _LATEX = str.maketrans(
@@ -37,7 +47,7 @@ _LATEX = str.maketrans(
 
 def citation(info: Mapping[str, Any]) -> dict[str, str | None]:
     """The columns of :meth:`Catalog.cite` from those of :meth:`Catalog.info`."""
-    row = {**info, "accessed": f"{info['ingested_at']:%Y-%m-%d}"}
+    row = {**info, "accessed": f"{info['ingested_at']:%Y-%m-%d}", "place": _place(info)}
     return {
         **{name: row[name] for name in _FIELDS},
         "text": _paragraph(row),
@@ -48,7 +58,7 @@ def citation(info: Mapping[str, Any]) -> dict[str, str | None]:
 def _paragraph(row: Mapping[str, Any]) -> str:
     parts = [
         f"{row['model']}: the classification head {row['head_key']} ({row['n_classes']:,} classes × "
-        f"{row['dim']:,}{_stored_as(row)}) of {_place(row)} ({row['source']}{_state(row)})",
+        f"{row['dim']:,}{_stored_as(row)}) of {row['place']} ({_source(row)}{_state(row)})",
         f"read on {row['accessed']} with classrel {row['classrel_version']}",
         f"SHA-256 of the head {row['weights_sha256']}",
     ]
@@ -59,18 +69,24 @@ def _paragraph(row: Mapping[str, Any]) -> str:
 
 
 def _bibtex(row: Mapping[str, Any]) -> str:
-    address = next((a for a in (row["uri"], row["reference"]) if a and _ADDRESS.match(a)), None)
+    place, reference = row["place"], row["reference"]
+    address = next((a for a in (place, reference) if a and _ADDRESS.match(a)), None)
+    where = _source(row) if address == place else f"{_source(row)}: {place}"
     note = [
         f"Tensor {row['head_key']}, {row['n_classes']} classes × {row['dim']}{_stored_as(row)}",
         f"SHA-256 of the head: {row['weights_sha256']}",
         f"licence of the weights: {_license(row)}",
-        f"read with classrel {row['classrel_version']}",
+        f"read with classrel {row['classrel_version']}, accessed {row['accessed']}",
     ]
-    if row["reference"]:
-        note.append(f"reference: {row['reference']}")
+    if reference and reference != address:
+        note.append(f"reference: {reference}")
+    author = _author(row)
     weights = {
+        "author": author and f"{{{_latex(author)}}}",
+        "key": None if author else _latex(row["model"]),
         "title": f"{{{_latex('Classification head of ' + row['model'])}}}",
-        "howpublished": _latex(f"{row['source']}: {_place(row)}{_state(row)}"),
+        "year": row["accessed"][:4],  # of the weights themselves no source tells one
+        "howpublished": _latex(f"{where}{_state(row)}"),
         "url": address and quote(_one_line(address), safe="%/:?#[]@!$&'()*+,;=~"),
         "urldate": row["accessed"],
         "note": _latex("; ".join(note)),
@@ -90,9 +106,28 @@ def _entry(key: str, fields: Mapping[str, str | None]) -> str:
     return "\n".join([f"@misc{{{key},", *lines, "}"])
 
 
-def _place(row: Mapping[str, Any]) -> str:
+def _place(info: Mapping[str, Any]) -> str:
     """Where the weights lie; of a file on this machine the name, which is all that others know."""
-    return PurePath(row["uri"]).name if row["source"] == "file" else str(row["uri"])
+    uri, revision = str(info["uri"]), info["revision"]
+    if info["source"] == "file":
+        return PurePath(uri).name
+    if revision and info["source"] != "packaged":  # a branch moves on, a commit does not
+        return re.sub(r"(?<=/resolve/)[^/]+(?=/)", lambda _: quote(revision), uri, count=1)
+    return uri
+
+
+def _source(row: Mapping[str, Any]) -> str:
+    return _SOURCES.get(row["source"], str(row["source"]))
+
+
+def _author(row: Mapping[str, Any]) -> str | None:
+    """Who published the weights, as far as their place tells."""
+    if row["source"] == "packaged":
+        return str(row["uri"]).partition("/")[0]
+    if row["source"] in {"hf", "timm"} and "/resolve/" in row["uri"]:
+        owner = _OWNER.match(row["uri"])
+        return unquote(owner[1]) if owner else None
+    return f"{row['source']} contributors" if row["source"] in {"timm", "torchvision"} else None
 
 
 def _stored_as(row: Mapping[str, Any]) -> str:
@@ -100,11 +135,12 @@ def _stored_as(row: Mapping[str, Any]) -> str:
 
 
 def _state(row: Mapping[str, Any]) -> str:
-    """Which state of the file was read, where its source tells one."""
-    for name, shown in (("revision", "revision"), ("etag", "ETag")):
-        if row[name]:
-            return f", {shown} {row[name]}"
-    return ""
+    """Which state of the file was read, where its source tells one that is not in its address."""
+    if row["source"] == "packaged" and row["revision"]:
+        return f", version {row['revision']}"
+    if row["revision"]:
+        return "" if quote(row["revision"]) in row["place"] else f", revision {row['revision']}"
+    return f", ETag {row['etag']}" if row["etag"] else ""
 
 
 def _license(row: Mapping[str, Any]) -> str:

@@ -176,7 +176,8 @@ def store(
         _, neighbors = prepared.searching.result(lambda: _tell_searched(prepared, progress))
         write.insert_neighbors(connection, model.model_id, *neighbors)
     answer = _ingested("added" if existing is None else "replaced", model)
-    return replaced(answer, other_heads=prepared.head.others), existing
+    twin = next((m.name for m in read.stored_models(connection) if _is_twin(m, model)), None)
+    return replaced(answer, other_heads=prepared.head.others, same_as=twin), existing
 
 
 def put_index(
@@ -192,6 +193,10 @@ def put_index(
     indexes.put(prepared.model.rows_sha256, index)
     if before is not None and before.rows_sha256 != prepared.model.rows_sha256:
         indexes.remove(before.rows_sha256)
+
+
+def _is_twin(other: StoredModel, model: StoredModel) -> bool:
+    return other.name != model.name and other.weights_sha256 == model.weights_sha256
 
 
 def already_there(model: StoredModel) -> Ingested:

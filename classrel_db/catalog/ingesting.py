@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from classrel_db.catalog.arguments import require_count, require_one_of, require_specs
 from classrel_db.catalog.opened import Opened
 from classrel_db.errors import ArgumentError, MissingDatabaseError, OldSchemaError
-from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES, IngestOptions
+from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES, IngestOptions, KnownHead
 
 if TYPE_CHECKING:
     import os
@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
     from classrel_db.catalog.planning import Planned
-    from classrel_db.records import Failed, Ingested, Normalization, PairPolicy, Progress, ZooEntry
+    from classrel_db.records import (
+        Failed,
+        Ingested,
+        Normalization,
+        PairPolicy,
+        Progress,
+        StoredModel,
+        ZooEntry,
+    )
     from classrel_db.sources import Located
 
 _MOST_JOBS = 64
@@ -57,8 +65,10 @@ class Ingests(Opened):
         else as they get ready. ``progress`` is told of each step, ``done`` of each model that is stored,
         ``starting``, before several, of the plan (as of :meth:`plan`). With ``failed``, which is told of
         each model that can't be read or stored, the others go on; without it the first error is raised.
+        While several are stored the file is held: what is told of them can't ask this catalog back.
 
-        The same head again changes nothing (status ``unchanged``); one of a zoo is not even read. Raises
+        The same head again changes nothing (status ``unchanged``); one of a zoo, or one whose server marks
+        its file's state by an ETag, is not even read. Raises
         SourceError, LabelError, WeightsError, ModelExistsError (another head under that name, without
         ``replace``), UnknownModelError for a name in no zoo, and DatabaseError; models stored before the
         one that failed stay, and of that one nothing is kept.
@@ -86,7 +96,12 @@ class Ingests(Opened):
             stored(already_there(only.stands))
             return answers
         started = time.perf_counter()
-        prepared = prepare(load(only.place, model, options, tell), model, options)
+        found = load(only.place, model, options, tell, only.known)
+        if found is None:
+            assert only.before is not None  # noqa: S101
+            stored(already_there(only.before))
+            return answers
+        prepared = prepare(found, model, options)
         answer = ingest_head(self._database, self._indexes, prepared, options, tell)
         stored(replaced(answer, seconds=time.perf_counter() - started))
         return answers
@@ -137,8 +152,10 @@ class Ingests(Opened):
         """The models that can be ingested by their names, of every zoo that is installed.
 
         ``pattern`` is a part of the spec, in any case, or has ``*``, ``?``, ``[…]`` in it and fits all of
-        the spec or its name. Columns: spec, source, classes, dim, head_bytes (what is read), file_bytes,
-        cached (whether the file lies on this machine); NULL where it is not known beforehand.
+        the spec or its name. Columns: spec, source, classes, dim, head_bytes (what is read), file_bytes (of
+        timm's an estimate from the model), cached (whether the file lies on this machine); NULL where it is
+        not known beforehand. Raises MissingExtraError for a pattern that names a zoo that is not installed
+        (``timm:*``); without one a ClassrelWarning tells what that zoo would have.
         """
         from classrel_db.catalog.planning import zoo_columns
         from classrel_db.storage import arrays
@@ -170,7 +187,13 @@ class Ingests(Opened):
             model: (place, describe(place) if look is None else look(model, place))
             for model, place in places.items()
         }
-        return planned(entries, {model.name: model for model in stored}, options)
+
+        def known_head(model: StoredModel) -> KnownHead:
+            found = read.stored_classes(self._database.reader(), [model.model_id])
+            labels, concepts = zip(*((each.label, each.concept) for each in found), strict=True)
+            return KnownHead(model.etag or "", model.head_key, labels, concepts)
+
+        return planned(entries, {model.name: model for model in stored}, options, known_head)
 
     def _ingest_several(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,7 +16,7 @@ from classrel_db.spelling import quoted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from classrel_db.records import Head, IngestOptions, Progress, ZooEntry
+    from classrel_db.records import Head, IngestOptions, KnownHead, Progress, ZooEntry
     from classrel_db.sources import Located
 
 
@@ -38,7 +39,10 @@ def located(
         )
     found = [sources.locate(each) for spec in specs for each in sources.expand(spec)]
     # patterns may overlap: what is meant twice is one
-    places = list({(place.source.name, place.ref): place for place in found}.values())
+    firsts: dict[tuple[str, str], Located] = {}
+    for place in found:
+        firsts.setdefault((place.source.name, place.ref), place)
+    places = list(firsts.values())
     if name is not None and len(places) > 1:
         raise ArgumentError(
             f"one name ({quoted(str(name))}) for {len(places)} models; ingest them one by one"
@@ -57,8 +61,17 @@ def located(
     return dict(zip(names, places, strict=True))
 
 
-def load(place: Located, model: str, options: IngestOptions, tell: Progress) -> Head:
-    """Read one head, with its progress told. Raises SourceError, LabelError, WeightsError."""
+def load(
+    place: Located,
+    model: str,
+    options: IngestOptions,
+    tell: Progress,
+    known: KnownHead | None = None,
+) -> Head | None:
+    """Read one head, with its progress told; None where it is the one that is known.
+
+    Raises SourceError, LabelError, WeightsError.
+    """
 
     def reading(
         done: int, total: int, stage: Literal["read", "download"] = "read", note: str = ""
@@ -69,7 +82,9 @@ def load(place: Located, model: str, options: IngestOptions, tell: Progress) -> 
             raise _CallbackError from error
 
     try:
-        return sources.load(place, _load_options(place, options), reading)
+        return sources.load(place, replace(_load_options(place, options), known=known), reading)
+    except sources.UnchangedHead:
+        return None
     except Exception as error:
         # the caller's own error, which a reader may have taken for one of the file's
         own = _callback_error(error)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from classrel_db import sources
 from classrel_db.catalog.ingest import stored_pairs
 from classrel_db.errors import DatabaseError
+from classrel_db.sources.address import shown_spec
 from classrel_db.storage.read import STORED_NEIGHBORS
 from classrel_db.text import megabytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from classrel_db.records import IngestOptions, PairPolicy, StoredModel, ZooEntry
+    from classrel_db.records import IngestOptions, KnownHead, PairPolicy, StoredModel, ZooEntry
     from classrel_db.sources import Located
 
     Columns = dict[str, tuple[str, list[Any]]]
@@ -31,7 +31,8 @@ _PER_WEIGHT = 8.4  # in the database, and again in the index
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One model of a plan. ``stands`` is the stored one where there is nothing to do.
+    """One model of a plan. ``stands`` is the stored one where there is nothing to do, ``before`` the one
+    that it may turn out to be, by ``known``, once its file is opened.
 
     ``read_bytes`` come from elsewhere or from the disk, ``disk_bytes`` are about what storing takes; None
     where the head's size is known only when its file is opened.
@@ -42,41 +43,52 @@ class Planned:
     stands: StoredModel | None
     read_bytes: int | None
     disk_bytes: int | None
+    before: StoredModel | None = None
+    known: KnownHead | None = None
 
 
 def planned(
     entries: Mapping[str, tuple[Located, ZooEntry]],
     stored: Mapping[str, StoredModel],
     options: IngestOptions,
+    known_head: Callable[[StoredModel], KnownHead],
 ) -> dict[str, Planned]:
     """The plan for what was located and described, by the names under which it will stand.
+
+    ``known_head`` tells what is known of a stored head.
 
     What a zoo publishes under an address stays what it is: where a model of the same name, address and
     settings is stored, it isn't read again. Files and addresses of the user's own are.
     """
     plan = {}
     for name, (place, entry) in entries.items():
-        known = stored.get(name)
-        if known is not None and not _stands(known, place, entry, options):
-            known = None
+        before = stored.get(name)
+        if before is not None and not _same_settings(before, entry, options):
+            before = None
+        stands = None if place.takes_labels or options.head is not None else before
         fetched = options.full and not entry.cached
         read_bytes = entry.file_bytes if fetched else entry.head_bytes
         disk_bytes = _disk_bytes(entry, options.pairs)
+        marked = before is not None and stands is None and before.etag and before.etag[:2] != "W/"
         plan[name] = Planned(
-            place, entry, known, 0 if known else read_bytes, 0 if known else disk_bytes
+            place,
+            entry,
+            stands,
+            0 if stands else read_bytes,
+            0 if stands else disk_bytes,
+            before,
+            known_head(before) if marked and before is not None else None,
         )
     return plan
 
 
-def _stands(known: StoredModel, place: Located, entry: ZooEntry, options: IngestOptions) -> bool:
-    """Whether ``known`` is what ingesting ``place`` would store."""
+def _same_settings(before: StoredModel, entry: ZooEntry, options: IngestOptions) -> bool:
+    """Whether ``before`` came from where ``entry`` lies, and was stored in the same way."""
     return (
         not options.replace
-        and not place.takes_labels
-        and options.head is None
-        and (known.source, known.uri) == (entry.source, entry.uri)
-        and known.normalization == options.normalization
-        and options.pairs in {"auto", "all" if known.n_pairs else "none"}
+        and (before.source, before.uri) == (entry.source, entry.uri)
+        and before.normalization == options.normalization
+        and options.pairs in {"auto", "all" if before.n_pairs else "none"}
     )
 
 
@@ -99,7 +111,7 @@ def columns(plan: Mapping[str, Planned]) -> Columns:
     rows = list(plan.values())
     return {
         "model": ("VARCHAR", list(plan)),
-        "spec": ("VARCHAR", [each.place.spec for each in rows]),
+        "spec": ("VARCHAR", [shown_spec(each.place.spec) for each in rows]),
         "source": ("VARCHAR", [each.entry.source for each in rows]),
         "state": ("VARCHAR", [_state(each) for each in rows]),
         "classes": ("INTEGER", [each.entry.classes for each in rows]),
@@ -112,7 +124,7 @@ def columns(plan: Mapping[str, Planned]) -> Columns:
 
 def zoo_columns(pattern: str | None) -> Columns:
     """The entries of all zoos that fit ``pattern``, by columns, as ``Catalog.zoo`` tells of them."""
-    entries = [entry for entry in sources.zoo() if _fits(entry, pattern)]
+    entries = list(sources.zoo(pattern))
     return {
         "spec": ("VARCHAR", [entry.spec for entry in entries]),
         "source": ("VARCHAR", [entry.source for entry in entries]),
@@ -122,15 +134,6 @@ def zoo_columns(pattern: str | None) -> Columns:
         "file_bytes": ("BIGINT", [entry.file_bytes for entry in entries]),
         "cached": ("BOOLEAN", [entry.cached for entry in entries]),
     }
-
-
-def _fits(entry: ZooEntry, pattern: str | None) -> bool:
-    if pattern is None:
-        return True
-    spec, wanted = entry.spec.casefold(), pattern.casefold()
-    if not any(sign in wanted for sign in "*?["):
-        return wanted in spec
-    return fnmatchcase(spec, wanted) or fnmatchcase(spec.partition(":")[2], wanted)
 
 
 def _state(each: Planned) -> str:

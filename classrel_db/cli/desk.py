@@ -123,15 +123,24 @@ def show(
 @contextmanager
 def watched() -> Iterator[Progress]:
     """Progress on the terminal, of what takes over a second; warnings are told at the end."""
+    from classrel_db.render.progress import answer_display
+
+    with noted(), answer_display() as progress:
+        yield progress
+
+
+@contextmanager
+def noted() -> Iterator[None]:
+    """Warnings are told at the end, also where that is an error."""
     import warnings
 
     from classrel_db.errors import ClassrelWarning
-    from classrel_db.render.progress import answer_display
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ClassrelWarning)
-        with answer_display() as progress:
-            yield progress
-    for each in caught:
-        if issubclass(each.category, ClassrelWarning):
-            tell(f"note: {each.message}")
+        try:
+            yield
+        finally:
+            for each in caught:
+                if issubclass(each.category, ClassrelWarning):
+                    tell(f"note: {each.message}")

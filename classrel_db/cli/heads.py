@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from classrel_db.cli.desk import MOST_DRAWN, database, open_catalog, reading, show, tell, watched
+from classrel_db.cli.desk import (
+    MOST_DRAWN,
+    database,
+    noted,
+    open_catalog,
+    reading,
+    show,
+    tell,
+    watched,
+)
 from classrel_db.errors import ClassrelError
 from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from classrel_db.records import Failed
+    from classrel_db.records import Failed, Ingested
 
 _DEFAULTS = {"normalize": "standardize", "pairs": "auto", "jobs": 4}
 
@@ -58,7 +67,7 @@ _DEFAULTS = {"normalize": "standardize", "pairs": "auto", "jobs": 4}
     help="Fetch whole files, keep them where their maker's library does, check the published hash.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be read and stored.")
-@database
+@reading
 def ingest(
     specs: tuple[str, ...],
     jobs: int,
@@ -71,7 +80,8 @@ def ingest(
     SPEC is a name (efficientnet_lite0, resnet50, torchvision:resnet50@IMAGENET1K_V1,
     timm:convnext_base.fb_in22k_ft_in1k), a model of the Hugging Face hub (hf:OWNER/NAME), a file or its
     address (https://…, s3://…), or a pattern of names ('torchvision:resnet*'): `classrel zoo` lists them.
-    Of files .safetensors, .pth, .pt, .npz, .onnx, .tflite, .keras and .h5 are read.
+    Of files .safetensors, .pth, .pt, .bin, .npz, .onnx, .tflite, .keras, .h5, .hdf5 and the .index.json of a
+    sharded one are read.
 
     Only the head is read, not the whole checkpoint, where the format and the server allow that. Each
     model is stored whole or not at all; the same head again changes nothing. Of several, one that fails
@@ -84,60 +94,72 @@ def ingest(
       classrel ingest 'torchvision:*' --jobs 8 --dry-run
     """
     from classrel_db.render.progress import ingest_display, plan_line
+    from classrel_db.text import printable
 
+    written = {option: given.pop(option) for option in ("format", "output")}
+    if not dry_run and any(written.values()):
+        raise click.UsageError("--format and --output are for the plan of a --dry-run")
     failures: list[Failed] = []
-    stored = 0
-
-    with open_catalog(db) as catalog:
+    stored: list[Ingested] = []
+    with open_catalog(db) as catalog, noted():
         if dry_run:
             plan = catalog.plan(*specs, **given, look=True, failed=failures.append)
             tell(plan_line(plan))
-            show(catalog, plan, {"format": None, "output": None}, "sized_table")
+            show(catalog, plan, written, "sized_table")
             if failures:
-                reasons = _reasons(failures, plan.shape[0], "can't be read")
-                raise ClassrelError("\n".join(reasons))
+                counted = f"{len(failures)} of {plan.shape[0]} models can't be read:"
+                raise ClassrelError("\n".join([counted, *_reasons(failures)]))
             return
-        with ingest_display() as display:
+        try:
+            with ingest_display() as display:
 
-            def failed(failure: Failed) -> None:
-                failures.append(failure)
-                display.failed(failure)
+                def failed(failure: Failed) -> None:
+                    failures.append(failure)
+                    display.failed(failure)
 
-            try:
-                stored = len(
-                    catalog.ingest(
-                        *specs,
-                        **given,
-                        jobs=jobs,
-                        progress=display.step,
-                        done=display.done,
-                        failed=failed,
-                        starting=display.starting,
-                    )
+                stored = catalog.ingest(
+                    *specs,
+                    **given,
+                    jobs=jobs,
+                    progress=display.step,
+                    done=display.done,
+                    failed=failed,
+                    starting=display.starting,
                 )
-            except KeyboardInterrupt:
+        # said when the bars are gone, which would take it with them
+        except (KeyboardInterrupt, ClassrelError) as error:
+            for line in _reasons(failures):
+                tell(printable(line))
+            if isinstance(error, KeyboardInterrupt):
                 tell("interrupted: what was unfinished is not stored, the finished models are")
-                raise
+            raise
     if failures:
-        raise ClassrelError(_failure_message(failures, stored, {**given, "jobs": jobs, "db": db}))
+        raise ClassrelError(
+            _failure_message(failures, len(stored), {**given, "jobs": jobs, "db": db})
+        )
 
 
 def _failure_message(failures: list[Failed], stored: int, given: dict[str, Any]) -> str:
     """What failed, why, and the command that tries just that again."""
-    lines = _reasons(failures, len(failures) + stored, "were not stored")
+    from classrel_db.sources.address import shown_spec
+
+    counted = f"{len(failures)} of {len(failures) + stored} models were not stored:"
     options = [
         word
         for name, value in given.items()
         for word in ([f"--{name}"] if value is True else [f"--{name}", str(value)])
         if value not in {None, False} and value != _DEFAULTS.get(name)
     ]
-    again = shlex.join(["classrel", "ingest", *(failure.spec for failure in failures), *options])
-    return "\n".join([*lines, f"to try them again: {again}"])
+    specs = [shown_spec(failure.spec) for failure in failures]
+    # what stands on a terminal stands in its log, too
+    left_out = specs != [failure.spec for failure in failures]
+    note = " (put user, password and query back into the addresses)" if left_out else ""
+    again = shlex.join(["classrel", "ingest", *specs, *options])
+    return "\n".join([counted, *_reasons(failures), f"to try them again{note}: {again}"])
 
 
-def _reasons(failures: list[Failed], models: int, what: str) -> list[str]:
-    reasons = [f"  {failure.model}: {failure.error}" for failure in failures]
-    return [f"{len(failures)} of {models} models {what}:", *reasons]
+def _reasons(failures: list[Failed]) -> list[str]:
+    return [f"  {failure.model}: {failure.error}" for failure in failures]
 
 
 @click.command()
@@ -147,7 +169,8 @@ def zoo(pattern: str | None, db: Path | None, **written: Any) -> None:
     """List the models that can be ingested by name: classes, width, bytes of the head and of its file.
 
     PATTERN is a part of the name, or has * ? [...] in it and fits all of the name. What is cached lies on
-    this machine; of anything else `classrel ingest` reads the head alone from where it is published.
+    this machine; of anything else `classrel ingest` reads the head alone from where it is published. The
+    sizes of timm's files are estimates from their models.
 
     \b
     Examples:

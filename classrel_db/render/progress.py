@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from classrel_db.records import Failed, Ingested, Progress, Step
 
+_REDRAWN_EVERY = 0.1  # seconds
 _WORTH_A_BAR = 1.0  # seconds that an answer may take before a bar says how far it is
 
 
@@ -53,7 +54,7 @@ def ingest_display() -> Iterator[IngestDisplay]:
     if not sys.stderr.isatty():
         yield IngestDisplay()
         return
-    with _bars() as bars:
+    with _bars(auto_refresh=False) as bars:
         yield _Bars(bars)
 
 
@@ -76,7 +77,7 @@ def answer_display() -> Iterator[Progress]:
         yield step
 
 
-def _bars() -> Bars:
+def _bars(*, auto_refresh: bool = True) -> Bars:
     from rich.console import Console
     from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
@@ -101,6 +102,7 @@ def _bars() -> Bars:
         TimeElapsedColumn(),
         console=Console(stderr=True, highlight=False, markup=False, emoji=False),
         transient=True,
+        auto_refresh=auto_refresh,
     )
 
 
@@ -128,11 +130,15 @@ class _Bars(IngestDisplay):
         self._bars = bars
         self._tasks: dict[tuple[str, str], TaskID] = {}
         self._all: TaskID | None = None
-        self._lock = threading.Lock()  # models are read in several threads
+        # Models are read in several threads. Only under this is the terminal written to: a refresh in
+        # rich's own thread can come between a line and the bars that it moves.
+        self._lock = threading.RLock()
+        self._drawn = 0.0
 
     def starting(self, plan: DuckDBPyRelation) -> None:
         super().starting(plan)
-        self._all = self._bars.add_task("all", total=plan.shape[0], unit="models")
+        with self._lock:
+            self._all = self._bars.add_task("all", total=plan.shape[0], unit="models")
 
     def step(self, step: Step) -> None:
         super().step(step)
@@ -144,7 +150,10 @@ class _Bars(IngestDisplay):
                     total=step.total or None,
                     unit=self._UNITS[step.stage],
                 )
-        self._bars.update(self._tasks[key], completed=step.done, total=step.total or None)
+            self._bars.update(self._tasks[key], completed=step.done, total=step.total or None)
+            if time.monotonic() - self._drawn > _REDRAWN_EVERY:
+                self._bars.refresh()
+                self._drawn = time.monotonic()
 
     def done(self, answer: Ingested) -> None:
         super().done(answer)
@@ -155,14 +164,16 @@ class _Bars(IngestDisplay):
         self._leave(failure.model)
 
     def say(self, line: str) -> None:
-        self._bars.console.print(line, soft_wrap=True)
+        with self._lock:
+            self._bars.console.print(line, soft_wrap=True)
 
     def _leave(self, model: str) -> None:
         with self._lock:
             for key in [key for key in self._tasks if key[0] == model]:
                 self._bars.remove_task(self._tasks.pop(key))
-        if self._all is not None:
-            self._bars.advance(self._all)
+            if self._all is not None:
+                self._bars.advance(self._all)
+            self._bars.refresh()
 
 
 def plan_line(plan: DuckDBPyRelation) -> str:
@@ -172,7 +183,10 @@ def plan_line(plan: DuckDBPyRelation) -> str:
         "count(*) FILTER (read_bytes IS NULL)"
     ).fetchall()[0]
     there = states.count("stored")
-    parts = [f"{len(states):,} models" + (f", {there:,} of them stored already" if there else "")]
+    parts = [
+        f"{len(states):,} model{'s' if len(states) > 1 else ''}"
+        + (f", {there:,} of them stored already" if there else "")
+    ]
     if there + unknown < len(states):
         known = f"{megabytes(read or 0)} to read" + (f" of {megabytes(of)}" if of else "")
         parts += [known, f"about {megabytes(disk or 0)} of disk"]
@@ -188,11 +202,13 @@ def ingest_line(answer: Ingested) -> str:
     pairs = f"{answer.n_pairs:,} pairs" if answer.n_pairs else "no pairs (see --pairs)"
     if answer.status == "unchanged":
         return f"{printable(answer.model)}: unchanged, the same head is stored already ({size})"
-    rounded = ""
+    parts = [
+        f"{printable(answer.model)}: {answer.status}, {size}, {pairs}, {read} in {answer.seconds:.1f} s"
+    ]
     if answer.dtype and answer.cosine_error:
-        rounded = f"; {rounded_to(answer.dtype, answer.cosine_error)}"
-    others = ", ".join(map(printable, answer.other_heads))
-    return (
-        f"{printable(answer.model)}: {answer.status}, {size}, {pairs}, {read} "
-        f"in {answer.seconds:.1f} s{rounded}{'; other heads: ' if others else ''}{others}"
-    )
+        parts.append(rounded_to(answer.dtype, answer.cosine_error))
+    if answer.other_heads:
+        parts.append(f"other heads: {', '.join(map(printable, answer.other_heads))}")
+    if answer.same_as is not None:
+        parts.append(f"NOTE: the very head of {printable(answer.same_as)}, which now counts twice")
+    return "; ".join(parts)

@@ -33,9 +33,13 @@ def plain_table(rows: DuckDBPyRelation, file: TextIO) -> None:
 
 
 def sized_table(rows: DuckDBPyRelation, file: TextIO) -> None:
-    """Models of zoos; columns that end in _bytes are told in megabytes, and none repeats another."""
-    repeated = "spec" if "model" in rows.columns else "source"
-    rows = rows.project(", ".join(name for name in rows.columns if name != repeated))
+    """Models of zoos; columns that end in _bytes are told in megabytes, and none repeats another.
+
+    What a narrow terminal has no room for is what comes last.
+    """
+    repeated = {"spec", "source", "state"} if "model" in rows.columns else {"source"}
+    shown = [name for name in rows.columns if name not in repeated]
+    rows = rows.project(", ".join(shown + [name for name in rows.columns if name == "state"]))
     sizes = {number for number, name in enumerate(rows.columns) if name.endswith("_bytes")}
     listed = (
         [

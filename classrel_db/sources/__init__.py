@@ -7,7 +7,7 @@ torch and torchvision are imported by the functions that need them: a ``.safeten
 head loads without either.
 """
 
-from classrel_db.sources.protocol import Located, ReadProgress, Source
+from classrel_db.sources.protocol import Located, ReadProgress, Source, UnchangedHead
 from classrel_db.sources.registry import SOURCES, describe, expand, load, locate, look, zoo
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Located",
     "ReadProgress",
     "Source",
+    "UnchangedHead",
     "describe",
     "expand",
     "load",

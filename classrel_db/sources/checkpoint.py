@@ -8,11 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from classrel_db.errors import HeadError, LabelError, SourceError, WeightsError
-from classrel_db.records import Head
+from classrel_db.records import Head, KnownHead
 from classrel_db.sources.formats.dtypes import rounding
 from classrel_db.sources.formats.scales import read_scaled
 from classrel_db.sources.head import find_head, named_head
 from classrel_db.sources.labels import IMAGENET1K, require_count
+from classrel_db.sources.protocol import UnchangedHead
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
@@ -84,12 +85,14 @@ def read_head(
     space: LabelSpace | None,
     wanted: str | None = None,
     usual: Sequence[str] = (),
+    known: KnownHead | None = None,
 ) -> Head:
     """Read the head in the open checkpoint ``file`` and close it; ``path`` ends in one of ``READERS``.
 
     ``space`` None takes the labels inside the file. ``wanted`` is the user's name of the head;
     None finds it by its shape. ``usual`` are the layers that classify, by the source's word, the main
     one first: the first in the file with a row for each label is the head, unless ``wanted`` is another.
+    What is ``known`` is not read: UnchangedHead.
 
     Raises
     ------
@@ -102,6 +105,11 @@ def read_head(
     """
     with _opened(file, path) as checkpoint:
         space, keys = _found(checkpoint, file, space, wanted, usual)
+        # a weak mark, W/"…", stays the same for files that are only about the same
+        if known is not None and known == KnownHead(
+            file.etag or "", keys.weight, space.labels, space.concepts
+        ):
+            raise UnchangedHead
         n_classes, dim = checkpoint.shapes[keys.weight][:2]
         if n_classes < 2 or dim < 2:
             raise WeightsError(

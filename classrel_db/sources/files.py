@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from classrel_db.sources.protocol import ReadProgress
 
 ENDINGS = tuple(READERS)
+
+_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")  # OWNER/NAME
+_PACKED = frozenset({".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"})
+_LABELS = frozenset({".csv", ".txt"})
 
 _SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 
@@ -42,11 +47,19 @@ class FileSource:
 
     def resolve(self, ref: str) -> str:
         path = Path(ref)
-        check_file(path)
-        if _ending(ref) not in READERS:
+        known = _ending(ref) in READERS
+        try:
+            check_file(path)
+        except SourceError as error:
+            missing = isinstance(error.__cause__, FileNotFoundError)
+            if missing and not known and _HUB_NAME.fullmatch(ref):
+                raise SourceError(
+                    f"{error}; a model of the Hugging Face Hub is hf:{ref}"
+                ) from error
+            raise
+        if not known:
             raise SourceError(
-                f"{quoted(ref, 300)} ends in none of {', '.join(ENDINGS)}; "
-                f"save the head in one of these formats"
+                f"{quoted(ref, 300)} ends in none of {', '.join(ENDINGS)}; {_remedy(ref)}"
             )
         return path.stem
 
@@ -74,3 +87,11 @@ class FileSource:
 
 def _ending(ref: str) -> str:
     return Path(ref).suffix.lower()
+
+
+def _remedy(ref: str) -> str:
+    if _ending(ref) in _PACKED:
+        return "unpack it first"
+    if _ending(ref) in _LABELS:
+        return "if it holds the labels, give it with --labels"
+    return "save the head in one of these formats"

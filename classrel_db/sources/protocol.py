@@ -20,6 +20,10 @@ class ReadProgress(Protocol):
         """``download`` is of a whole file; ``note`` says why, before the first byte of it."""
 
 
+class UnchangedHead(Exception):  # noqa: N818
+    """The head is just what ``LoadOptions.known`` says; it was not read again."""
+
+
 class Source(Protocol):
     """Where heads come from. A ref is a spec without the source's prefix."""
 
@@ -50,7 +54,7 @@ class Source(Protocol):
         """The same with the sizes that only opening the file tells; raises as ``load``."""
 
     def load(self, ref: str, options: LoadOptions, progress: ReadProgress | None) -> Head:
-        """Read the head."""
+        """Read the head; raises UnchangedHead where it is known."""
 
 
 @dataclass(frozen=True, slots=True)

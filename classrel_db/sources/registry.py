@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import warnings
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classrel_db.errors import UnknownModelError
+from classrel_db.errors import ClassrelWarning, MissingExtraError, UnknownModelError
 from classrel_db.records import LoadOptions
 from classrel_db.sources.address import AddressSource
 from classrel_db.sources.files import ENDINGS, FileSource
@@ -41,6 +42,8 @@ _PREFIX = re.compile(r"([A-Za-z]\w+):")  # two characters at least: one is a Win
 def locate(spec: str) -> Located:
     """Find the source of ``spec`` and check that it has such a head, without reading it.
 
+    Two specs of one head have the same source and ref, whatever their names.
+
     Raises
     ------
     UnknownModelError
@@ -50,22 +53,27 @@ def locate(spec: str) -> Located:
         is not installed.
     """
     source, ref = _source_of(spec)
-    return Located(spec, source, ref, source.resolve(ref), source.takes_labels)
+    name = source.resolve(ref)
+    whole = source.describe(ref).spec.removeprefix(f"{source.name}:")
+    return Located(spec, source, whole, name, source.takes_labels)
 
 
 def expand(spec: str) -> list[str]:
     """The specs that a pattern such as ``torchvision:resnet*`` stands for; any other spec is itself.
 
     A pattern has ``*``, ``?`` or ``[`` in it and is no file. Without a zoo before it, it is held against
-    all of them. Raises UnknownModelError where nothing fits.
+    all of them, as :func:`zoo` lists them. Raises UnknownModelError where nothing fits, MissingExtraError
+    for a zoo whose package is not installed.
     """
     if not _PATTERN.search(spec) or _ADDRESSES.knows(spec) or _is_file(spec):
         return [spec]
     prefix = _PREFIX.match(spec)
     source, _ = _source_of(spec) if prefix else (None, spec)
-    zoos = zoo() if source is None else source.list()
-    wanted = spec if prefix else f"*:{spec}"
-    found = [entry.spec for entry in zoos if fnmatchcase(entry.spec, wanted)]
+    if source is not None and not source.names():
+        raise UnknownModelError(
+            f"{quoted(spec)} is a pattern, and {source.name} takes none; give each name whole"
+        )
+    found = [entry.spec for entry in zoo(spec if prefix else f"*:{spec}")]
     if not found:
         raise UnknownModelError(
             f"no model fits the pattern {quoted(spec)}; `classrel zoo` lists what there is"
@@ -73,10 +81,29 @@ def expand(spec: str) -> list[str]:
     return found
 
 
-def zoo() -> Iterator[ZooEntry]:
-    """Every model of every zoo that can be ingested by its name."""
-    for source in SOURCES:
-        yield from source.list()
+def zoo(pattern: str | None = None) -> Iterator[ZooEntry]:
+    """Every model of every zoo that can be ingested by its name, or those that fit ``pattern``.
+
+    ``pattern`` is a part of the spec, in any case, or has ``*``, ``?``, ``[…]`` in it and fits all of the
+    spec or its name. One that names its zoo, ``timm`` or ``timm:resnet*``, is held against that alone, and
+    raises MissingExtraError where the zoo's package is not installed; else a ClassrelWarning tells how many
+    models are missed.
+    """
+    named = _BY_NAME.get((pattern or "").casefold().partition(":")[0])
+    alone = named if named is not None and named.names() else None
+    for source in SOURCES if alone is None else (alone,):
+        try:
+            yield from (entry for entry in source.list() if _fits(entry.spec, pattern))
+        except MissingExtraError as error:
+            if alone is not None:
+                raise
+            missed = sum(_fits(f"{source.name}:{name}", pattern) for name in source.names())
+            if missed:
+                warnings.warn(
+                    f"{error}, with {missed:,} more to ingest by name",
+                    ClassrelWarning,
+                    stacklevel=3,
+                )
 
 
 def look(located: Located, options: LoadOptions) -> ZooEntry:
@@ -118,6 +145,15 @@ def _source_of(spec: str) -> tuple[Source, str]:
     if _is_file(spec):
         return _FILES, spec
     raise _unknown(spec)
+
+
+def _fits(spec: str, pattern: str | None) -> bool:
+    if pattern is None:
+        return True
+    spec, wanted = spec.casefold(), pattern.casefold()
+    if not _PATTERN.search(wanted):
+        return wanted in spec
+    return fnmatchcase(spec, wanted) or fnmatchcase(spec.partition(":")[2], wanted)
 
 
 def _is_file(spec: str) -> bool:

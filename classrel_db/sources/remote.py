@@ -14,8 +14,8 @@ import numpy as np
 
 from classrel_db.errors import SourceError
 from classrel_db.sources.counted import CountingFile
-from classrel_db.sources.transport import FIRST, open_ranges, shown_url
-from classrel_db.text import megabytes
+from classrel_db.sources.transport import FIRST, open_ranges
+from classrel_db.text import megabytes, shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,7 +122,7 @@ class _Fetched(CountingFile):
             nonlocal arrived
             arrived += count
             if why and arrived > _MOST_UNASKED:  # of a size that nobody told
-                raise _too_large(name, arrived, why)
+                raise _too_large(name, f"over {megabytes(_MOST_UNASKED)}", why)
             if progress is not None:
                 progress(min(arrived, size) if size else arrived, size, "download")
 
@@ -132,7 +132,7 @@ class _Fetched(CountingFile):
                 0, size, "download", f"{name}: {why}, so all of it{of} is fetched" if why else ""
             )
         try:
-            kept = tempfile.TemporaryFile(prefix="classrel-", dir=folder)  # gone even when killed
+            kept = tempfile.TemporaryFile(prefix="classrel-", dir=folder)  # noqa: SIM115
             try:
                 ranges.fetch_whole(kept, tell)
                 size = kept.seek(0, os.SEEK_END)
@@ -140,7 +140,9 @@ class _Fetched(CountingFile):
                 kept.close()
                 raise
         except OSError as error:
-            raise SourceError(f"can't keep {name} in {folder}: {error.strerror}") from error
+            raise SourceError(
+                f"can't keep {name} in {folder}: {error.strerror}; name another folder by TMPDIR"
+            ) from error
         super().__init__(kept, name, size, progress, neighbor)
         self.etag = ranges.etag
 
@@ -150,9 +152,9 @@ class _Fetched(CountingFile):
 
 
 def _require_fetchable(name: str, size: int, why: str) -> str:
-    """The folder for a whole file; SourceError where it is too large to be fetched unasked, or for the disk."""
+    """The folder for a whole file; SourceError for one too large to be fetched unasked, or for the disk."""
     if why and size > _MOST_UNASKED:
-        raise _too_large(name, size, why)
+        raise _too_large(name, megabytes(size), why)
     try:
         folder = tempfile.gettempdir()
         free = shutil.disk_usage(folder).free
@@ -168,9 +170,9 @@ def _require_fetchable(name: str, size: int, why: str) -> str:
     return folder
 
 
-def _too_large(name: str, size: int, why: str) -> SourceError:
+def _too_large(name: str, size: str, why: str) -> SourceError:
     return SourceError(
-        f"{name}: {why}, and the whole file is {megabytes(size)}; give --full to fetch it "
+        f"{name}: {why}, and the whole file is {size}; give --full to fetch it "
         f"nevertheless, or get it by other means and give its path"
     )
 

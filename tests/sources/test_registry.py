@@ -12,9 +12,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from classrel_db.errors import LabelError, SourceError, UnknownModelError, WeightsError
+from classrel_db.errors import (
+    ClassrelWarning,
+    LabelError,
+    MissingExtraError,
+    SourceError,
+    UnknownModelError,
+    WeightsError,
+)
 from classrel_db.records import Head, LoadOptions
-from classrel_db.sources import SOURCES, describe, load, locate
+from classrel_db.sources import SOURCES, describe, expand, load, locate, zoo
 from classrel_db.sources.counted import CountingFile
 
 from .conftest import C, D, single_line
@@ -108,6 +115,94 @@ def test_a_name_in_two_zoos_is_torchvisions_without_a_prefix() -> None:
     assert locate("resnet50").source.name == "torchvision"
     assert locate("timm:resnet50").source.name == "timm"
     assert locate("resnet50.a1_in1k").source.name == "timm"
+
+
+@pytest.mark.parametrize(
+    ("specs", "names"),
+    [
+        (["resnet50", "torchvision:resnet50", "resnet50@IMAGENET1K_V2"],
+         ["resnet50", "resnet50", "resnet50@IMAGENET1K_V2"]),
+        (["timm:resnet50", "resnet50.a1_in1k", "timm:resnet50@fc"], ["resnet50.a1_in1k"] * 3),
+        (["efficientnet_lite0", "packaged:efficientnet_lite0"], ["efficientnet_lite0"] * 2),
+    ],
+)  # fmt: skip
+def test_one_head_has_one_ref_whatever_it_is_called(specs: list[str], names: list[str]) -> None:
+    places = [locate(spec) for spec in specs]
+    assert [place.name for place in places] == names
+    assert len({(place.source.name, place.ref) for place in places}) == 1
+    assert locate("resnet50@IMAGENET1K_V1").ref != locate("resnet50").ref
+
+
+def test_a_pattern_is_held_against_the_zoo_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    for source in SOURCES:
+        if source.name != "packaged":
+            monkeypatch.setattr(type(source), "list", lambda _self: pytest.fail("was listed"))
+    lite = [f"packaged:efficientnet_lite{size}" for size in range(3)]
+    assert expand("packaged:*") == lite
+    for pattern in ("packaged", "packaged:*", "PACKAGED:EFF"):
+        assert [entry.spec for entry in zoo(pattern)] == lite
+
+
+@pytest.mark.parametrize("pattern", ["timm", "timm:*", "timm:RESNET50*"])
+def test_a_zoo_that_is_named_and_not_installed_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "classrel-db\[timm\]"'):
+        list(zoo(pattern))
+    with pytest.raises(MissingExtraError):
+        expand("timm:*in12k*")
+
+
+def test_a_zoo_that_is_not_named_and_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.warns(
+        ClassrelWarning, match=r"classrel-db\[timm\].*, with 1,\d{3} more to ingest by name"
+    ) as told:
+        entries = list(zoo())
+    assert {entry.source for entry in entries} == {"packaged", "torchvision"}
+    assert single_line(str(told[0].message))
+    known = [name for name in SOURCES[4].names() if name.startswith("resnet18.")]
+    with pytest.warns(ClassrelWarning, match=rf"with {len(known)} more to ingest"):
+        assert list(zoo("resnet18.*")) == []
+    with pytest.warns(ClassrelWarning):
+        assert expand("resnet18*") == ["torchvision:resnet18@IMAGENET1K_V1"]
+    assert len(list(zoo("efficientnet_lite[0-9]"))) == 3  # of which timm has none: no warning
+
+
+@pytest.mark.parametrize(
+    ("pattern", "source"), [("hf:*", "hf"), ("hf:google/vit*", "hf"), ("file:x*.pth", "file")]
+)
+def test_a_source_that_takes_no_patterns_says_so(pattern: str, source: str) -> None:
+    with pytest.raises(UnknownModelError, match=f"is a pattern, and {source} takes none"):
+        expand(pattern)
+
+
+@pytest.mark.parametrize("spec", ["google/vit-base-patch16-224", "facebook/convnext.v2"])
+def test_a_model_of_the_hub_needs_its_prefix(spec: str) -> None:
+    unknown(
+        spec, f"there is no file .*; a model of the Hugging Face Hub is hf:{spec}$", SourceError
+    )
+
+
+@pytest.mark.parametrize("spec", ["models/net.pth", "./google/vit", "a/b/c", "/google/vit", "a/.."])
+def test_what_can_be_no_model_of_the_hub_is_a_file(spec: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        locate(spec)
+    assert "hf:" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("m.npz.gz", "unpack it first"), ("m.zip", "unpack it first"), ("m.csv", "give it with --labels"),
+     ("names.TXT", "give it with --labels"), ("m.ckpt", "save the head")],
+)  # fmt: skip
+def test_a_file_of_another_kind_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, remedy: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(b"x")
+    unknown(name, f"ends in none of .*; .*{remedy}", SourceError)
 
 
 def test_files_that_can_not_be_read_are_named_early(
@@ -225,6 +320,25 @@ assert not heavy, heavy
 """
     paths = [str(tmp_path / name) for name in ("m.safetensors", "m.npz")]
     subprocess.run([sys.executable, "-c", script, *paths], check=True)
+
+
+def test_what_needs_no_zoo_imports_none() -> None:
+    script = """
+import sys
+from classrel_db.errors import UnknownModelError
+from classrel_db.sources import expand, locate, zoo
+assert len(expand("packaged:*")) == len(list(zoo("packaged"))) == 3
+for spec in ("timm:resnet5O", "timm:resnet5O.a1_in1k", "torchvision:resnet5O", "lite0"):
+    try:
+        locate(spec)
+    except UnknownModelError as error:
+        assert "did you mean" in str(error), error
+heavy = {"torch", "torchvision", "timm"} & set(sys.modules)
+assert not heavy, heavy
+assert list(zoo("torchvision:resnet1*"))
+assert "timm" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_every_listed_spec_is_located_under_its_own_source() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from server import ALWAYS, Fault, Server, serving
 
 from classrel_db.errors import LabelError, MissingExtraError, SourceError
 from classrel_db.records import LoadOptions
-from classrel_db.sources import load, locate, remote, transport
+from classrel_db.sources import load, locate, remote, transport, tries
 
 from .conftest import C, D, single_line
 
@@ -30,7 +31,7 @@ WIDE = 80_000  # the file then spans several blocks, and its head is streamed
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(transport, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(tries, "_FIRST_PAUSE", 0.01)
     folder = tmp_path / "served"
     folder.mkdir()
     with serving(folder) as running:
@@ -116,7 +117,7 @@ def test_a_file_of_50_gb_costs_its_head_alone(
     assert np.array_equal(head.weight, matrix)
     assert head.bytes_read < 3 * transport.FIRST < size < head.bytes_total
     server.faults["/huge.safetensors"] = [Fault("no-range")]
-    told = refused(fetch, "huge.safetensors", "whole file is 50,000.0 MB; give --full")
+    told = refused(fetch, "huge.safetensors", "whole file is 50.0 GB; give --full")
     assert "no part of a file alone" in told
 
 
@@ -142,7 +143,7 @@ def test_retry_after_is_obeyed(
     server: Server, fetch: Callable[..., Head], wide: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(time, "sleep", waited.append)
+    monkeypatch.setattr(tries, "_wait", lambda seconds, alive: waited.append(seconds))
     soon = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 20))
     server.faults["/wide.safetensors"] = [
         Fault("status", 429, (("Retry-After", "7"),)),
@@ -153,8 +154,8 @@ def test_retry_after_is_obeyed(
     fetch("wide.safetensors")
     assert waited[0] == 7
     assert 15 < waited[1] <= 20
-    assert waited[2] == transport._FIRST_PAUSE * 4
-    assert waited[3] == transport._LONGEST_PAUSE
+    assert waited[2] == tries._FIRST_PAUSE * 4
+    assert waited[3] == tries._LONGEST_PAUSE
 
 
 @pytest.mark.parametrize(
@@ -184,8 +185,8 @@ def test_what_does_not_pass_is_said_in_one_line(
     [
         Fault("etag", '"another"'),
         Fault("too-long", 1),
+        Fault("etag", None),
         Fault("no-range"),
-        Fault("none", None, (("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT"),)),
     ],
     ids=lambda fault: fault.kind,
 )
@@ -194,6 +195,84 @@ def test_a_file_that_changes_between_two_reads_is_refused(
 ) -> None:
     server.faults["/wide.safetensors"] = [Fault("none"), fault]
     refused(fetch, "wide.safetensors", "changed while it was read.*run this again")
+
+
+def test_the_date_tells_where_there_is_no_etag(
+    server: Server, fetch: Callable[..., Head], wide: np.ndarray
+) -> None:
+    first, second = (
+        Fault("etag", None, (("Last-Modified", f"Mon, 0{day} Jan 2024 00:00:00 GMT"),))
+        for day in (1, 2)
+    )
+    server.faults["/wide.safetensors"] = [first] * 4
+    assert np.array_equal(fetch("wide.safetensors").weight, wide)
+    server.faults["/wide.safetensors"] = [first, second]
+    refused(fetch, "wide.safetensors", "changed while it was read")
+
+
+def test_servers_behind_one_name_may_differ_in_dates_and_call_the_etag_weak(
+    server: Server, fetch: Callable[..., Head], wide: np.ndarray
+) -> None:
+    etag = fetch("wide.safetensors").etag
+    dated = (("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT"),)
+    server.faults["/wide.safetensors"] = [Fault("none", None, dated), Fault("etag", f"W/{etag}")]
+    assert np.array_equal(fetch("wide.safetensors").weight, wide)
+
+
+def test_a_whole_file_is_one_answer_whatever_its_etag_was_before(
+    server: Server, fetch: Callable[..., Head], wide: np.ndarray
+) -> None:
+    server.faults["/wide.safetensors"] = [Fault("etag", '"1"'), Fault("etag", '"2"')]
+    head = fetch("wide.safetensors", full=True)
+    assert np.array_equal(head.weight, wide)
+    assert head.etag == '"2"'
+
+
+def test_a_body_without_end_is_left(
+    server: Server, fetch: Callable[..., Head], wide: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.faults["/wide.safetensors"] = [Fault("endless")] * ALWAYS
+    refused(fetch, "wide.safetensors", "more than was asked for")
+    monkeypatch.setattr(remote, "_MOST_UNASKED", 3_000_000)
+    server.faults["/wide.safetensors"] = [Fault("endless", "whole")] * ALWAYS
+    refused(fetch, "wide.safetensors", "the whole file is over 3.0 MB; give --full")
+
+
+def test_what_is_compressed_unasked_is_fetched_whole(
+    server: Server, fetch: Callable[..., Head], wide: np.ndarray
+) -> None:
+    server.faults["/wide.safetensors"] = [Fault("gzip")] * ALWAYS
+    head = fetch("wide.safetensors")
+    assert np.array_equal(head.weight, wide)
+    assert head.bytes_read == (server.folder / "wide.safetensors").stat().st_size
+
+
+@pytest.mark.parametrize("size", ["*", str(10**18), str(10**30), "9" * 5000, "\xb2"])
+def test_a_size_that_no_file_has_is_none(
+    server: Server, fetch: Callable[..., Head], wide: np.ndarray, size: str
+) -> None:
+    odd = Fault("none", None, (("Content-Range", f"bytes 0-65535/{size}"),))
+    server.faults["/wide.safetensors"] = [odd]
+    head = fetch("wide.safetensors")
+    assert np.array_equal(head.weight, wide)
+    assert head.bytes_total == (server.folder / "wide.safetensors").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("fault", "pattern"),
+    [
+        (Fault("cut", 1000), r"breaks off.*\(5 tries\)"),
+        (Fault("slow", 0.2), r"hardly a byte comes in .*\(5 tries\)"),
+    ],
+    ids=["cut", "slow"],
+)
+def test_a_server_that_hardly_sends_anything_is_given_up(
+    server: Server, fetch: Callable[..., Head], wide: np.ndarray, fault: Fault, pattern: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(transport, "_PORTION_WITHIN", 0.1)
+    server.faults["/wide.safetensors"] = [Fault("none"), *[fault] * ALWAYS]
+    refused(fetch, "wide.safetensors", pattern)
 
 
 def test_another_range_than_was_asked_for_is_never_taken(
@@ -217,6 +296,8 @@ def test_a_server_without_ranges_sends_all_and_that_is_said(
     def progress(done: int, total: int, stage: str = "read", note: str = "") -> None:
         if note or stage == "download":
             told.append((stage, note, done))
+            # it is kept without a name, so that even a killed process leaves nothing
+            assert [each.name for each in server.folder.iterdir()] == ["wide.safetensors"]
 
     head = load(locate(server.url("wide.safetensors")), LoadOptions(labels=labels), progress)
     size = (server.folder / "wide.safetensors").stat().st_size
@@ -252,6 +333,22 @@ def test_a_redirect_is_followed_once_and_its_secret_place_not_shown(
     assert [request.path for request in server.requests].count("/latest.safetensors") == 1
 
 
+@pytest.mark.parametrize(
+    ("place", "pattern"),
+    [
+        ("/wide.safetensors?Signature=secret", "leads to another without end"),
+        ("javascript:secret", "no address of the web"),
+        ("http://[half/secret", "no address of the web"),
+        ("http://127.0.0.1:9/secret", "Cannot connect"),
+    ],
+)
+def test_where_a_redirect_leads_is_not_told(
+    server: Server, fetch: Callable[..., Head], wide: np.ndarray, place: str, pattern: str
+) -> None:
+    server.faults["/wide.safetensors"] = [Fault("redirect", place)] * ALWAYS
+    assert "secret" not in refused(fetch, "wide.safetensors", pattern)
+
+
 def test_an_address_that_has_run_out_is_asked_for_again(
     server: Server, fetch: Callable[..., Head], wide: np.ndarray
 ) -> None:
@@ -280,16 +377,50 @@ def test_headers_go_to_the_first_host_alone(
 
 
 def test_user_password_and_query_are_used_but_never_told(
-    server: Server, fetch: Callable[..., Head], wide: np.ndarray
+    server: Server, fetch: Callable[..., Head], wide: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = server.url("wide.safetensors?token=abc").replace("//", "//user:secret@")
     head = fetch(secret)
     assert head.uri == server.url("wide.safetensors")
-    assert server.requests[0].headers["Authorization"].startswith("Basic ")
+    assert len(server.requests) == 3
+    assert all(each.headers["Authorization"].startswith("Basic ") for each in server.requests)
     server.faults["/wide.safetensors"] = [Fault("status", 403)] * ALWAYS
     told = refused(fetch, secret, "without permission")
     assert "secret" not in told
     assert "abc" not in told
+    monkeypatch.setattr(transport, "_CONNECT_WITHIN", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # it never answers the TLS greeting
+        monkeypatch.setattr(transport, "_PORTION_WITHIN", 0.1)
+        place = f"user:secret@127.0.0.1:{deaf.getsockname()[1]}"
+        assert "secret" not in refused(fetch, f"https://{place}/m.npz?t=secret", "tries")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://user:secret/more@127.0.0.1/m.npz",
+        "https://user:secret?more@127.0.0.1/m.npz",
+        "https:///user:secret@127.0.0.1/m.npz",
+        "zip://m.npz::https://user:secret@127.0.0.1:9/m.zip",
+        "memory://user:secret@bucket/m.npz",
+        "reference://user:secret@bucket/m.npz",
+        "hf://user:secret@owner/m.npz",
+    ],
+)
+def test_an_address_that_is_none_is_refused_without_its_secrets(
+    fetch: Callable[..., Head], address: str
+) -> None:
+    assert "secret" not in refused(fetch, address, "address")
+
+
+def test_a_proxy_that_does_not_answer_is_named(
+    server: Server, fetch: Callable[..., Head], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://user:secret@127.0.0.1:9")
+    monkeypatch.delenv("http_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert "secret" not in refused(fetch, "wide.safetensors", "the proxy that HTTP_PROXY.*names")
 
 
 def test_a_damaged_file_is_named_by_its_address(server: Server, fetch: Callable[..., Head]) -> None:
@@ -341,8 +472,13 @@ def test_a_protocol_whose_package_is_missing_names_it(
         fetch("s3://bucket/m.safetensors")
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("slow", 3), Fault("status", 503, (("Retry-After", "30"),))],
+    ids=lambda fault: fault.kind,
+)
 def test_waiting_ends_when_nobody_waits_any_more(
-    server: Server, wide: np.ndarray, labels: Path
+    server: Server, wide: np.ndarray, labels: Path, fault: Fault
 ) -> None:
     class EnoughError(Exception):
         pass
@@ -353,10 +489,24 @@ def test_waiting_ends_when_nobody_waits_any_more(
         if time.monotonic() - begun > 0.1:
             raise EnoughError
 
-    server.faults["/wide.safetensors"] = [Fault("none"), Fault("slow", 3)]
+    server.faults["/wide.safetensors"] = [Fault("none"), fault]
     with pytest.raises(EnoughError):
         load(locate(server.url("wide.safetensors")), LoadOptions(labels=labels), progress)
     assert time.monotonic() - begun < 2.5
+
+
+@pytest.mark.parametrize("kind", ["none", "no-range"])
+def test_an_interruption_from_within_is_one_of_the_caller_alone(
+    server: Server, fetch: Callable[..., Head], wide: np.ndarray, labels: Path, kind: str
+) -> None:
+    def progress(done: int, total: int, stage: str = "read", note: str = "") -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    server.faults["/wide.safetensors"] = [Fault(kind)] * 2
+    with pytest.raises(KeyboardInterrupt):
+        load(locate(server.url("wide.safetensors")), LoadOptions(labels=labels), progress)
+    assert np.array_equal(fetch("wide.safetensors").weight, wide)
 
 
 def test_no_room_for_a_whole_file_is_said_before_it_is_fetched(

@@ -108,6 +108,7 @@ class HubSource:
             space=opened.space,
             wanted=options.head,
             usual=opened.heads,
+            known=options.known,
         )
         card = opened.card()
         return replace(head, revision=weights.commit, license=_license(card) if card else None)
@@ -126,14 +127,14 @@ class _Opened:
 def _open(repository: Repository, options: LoadOptions, progress: ReadProgress | None) -> _Opened:
     at_hand = cached_weights(repository) is not None
     cached = cached_file(repository, "config.json") if at_hand else None
-    path = cached or fetch(repository, "config.json")
+    path = cached or fetch(repository, "config.json", progress)
     # one commit for all files, even if the branch moves on meanwhile
     at_commit = Repository(repository.name, commit_of(path)) if path else repository
     config = _config(path, repository) if path else {}
     space = given_labels(options) or _label_space(config, repository)
     weights = open_weights(at_commit, progress, full=options.full)
-    get = partial(cached_file if at_hand else fetch, at_commit, "README.md")
-    return _Opened(weights, space, _heads(config), get)
+    get = cached_file if at_hand else partial(fetch, progress=progress)
+    return _Opened(weights, space, _heads(config), partial(get, at_commit, "README.md"))
 
 
 def _repository(ref: str) -> Repository:

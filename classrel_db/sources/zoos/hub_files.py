@@ -6,7 +6,9 @@ Where the Hub is, which token it gets and where its cache lies is what huggingfa
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -14,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from classrel_db.errors import MissingExtraError, SourceError
 from classrel_db.sources.counted import open_counted
 from classrel_db.sources.formats.sharded import INDEX, shards_of
-from classrel_db.sources.remote import open_remote
-from classrel_db.sources.transport import shown_url
+from classrel_db.sources.tries import BUSY, TRIES_TO_CONNECT, Again, retry_after, wait_after
 from classrel_db.spelling import quoted
+from classrel_db.text import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +34,8 @@ WEIGHTS = (
     f"pytorch_model.bin{INDEX}",
 )
 """The files of weights by the names that every library of the Hub writes, the best first."""
+
+_OURS: ContextVar[bool] = ContextVar("_OURS", default=False)  # whether it is we who call the Hub
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +105,25 @@ def cached_weights(repository: Repository) -> Path | None:
     return next(filter(None, (cached_file(repository, file) for file in WEIGHTS)), None)
 
 
-def fetch(repository: Repository, file: str, progress: ReadProgress | None = None) -> Path | None:
+def fetch(
+    repository: Repository, file: str, progress: ReadProgress | None = None, *, bar: bool = False
+) -> Path | None:
     """Where ``file`` lies in the Hub's cache, got first if need be; None where there is no such file.
 
-    Raises SourceError where it can't be had.
+    With ``bar``, ``progress`` is told of its bytes. Raises SourceError where it can't be had.
     """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import RemoteEntryNotFoundError
 
+    # the download tries longer to connect than a missing network is worth
+    if _commit_of_remote(repository, file, progress) is None:
+        return None
     with _explained(repository):
-        try:
-            path = hf_hub_download(
-                repository.name, file, revision=repository.revision, tqdm_class=_bar(progress)
-            )
-        except RemoteEntryNotFoundError:
-            return None
+        path = hf_hub_download(
+            repository.name,
+            file,
+            revision=repository.revision,
+            tqdm_class=_bar(progress if bar else None),
+        )
     return Path(path)
 
 
@@ -147,7 +155,7 @@ def commit_of(path: Path) -> str:
 def _open_fetched(
     repository: Repository, file: str, progress: ReadProgress | None
 ) -> HubFile | None:
-    path = fetch(repository, file, progress)
+    path = fetch(repository, file, progress, bar=True)
     if path is None:
         return None
     if file.endswith(INDEX):
@@ -155,7 +163,7 @@ def _open_fetched(
         with open_counted(path) as index:
             shards = set(shards_of(index).values())
         for shard in shards:
-            if fetch(at_commit, shard, progress) is None:
+            if fetch(at_commit, shard, progress, bar=True) is None:
                 raise SourceError(f"{repository.shown} names {quoted(shard)}, which is not there")
     return HubFile(open_counted(path, progress), path, commit_of(path))
 
@@ -163,23 +171,84 @@ def _open_fetched(
 def _open_remote(
     repository: Repository, file: str, progress: ReadProgress | None
 ) -> HubFile | None:
-    from huggingface_hub import get_hf_file_metadata, utils
+    from huggingface_hub import utils
+
+    from classrel_db.sources.remote import open_remote
+
+    commit = _commit_of_remote(repository, file, progress)
+    if commit is None:
+        return None
+    address = Repository(repository.name, commit).address(file)
+    headers = utils.build_hf_headers()  # type: ignore[attr-defined]
+    opened = open_remote(address, progress, headers=headers)
+    return HubFile(opened, PurePath(file), commit)
+
+
+def _commit_of_remote(
+    repository: Repository, file: str, progress: ReadProgress | None
+) -> str | None:
+    """The commit at which ``file`` is on the Hub now; None where there is no such file.
+
+    Raises SourceError where that can't be learnt, after as many tries as a plain address gets.
+    """
+    import httpx
+    from huggingface_hub import get_hf_file_metadata
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
-    with _explained(repository):
-        try:
-            known = get_hf_file_metadata(repository.address(file), retry_on_errors=True)
-        except RemoteEntryNotFoundError:
-            return None
+    def alive() -> None:
+        if progress is not None:
+            progress(0, 0)
+
+    tries = 0
+    while True:
+        tries += 1
+        with _explained(repository):
+            try:
+                known = get_hf_file_metadata(repository.address(file))
+                break
+            except RemoteEntryNotFoundError:
+                return None
+            except httpx.HTTPError as error:
+                again = _again(error)
+                if again is None or tries >= again.tries:
+                    raise
+        wait_after(tries, again, alive)
     if known.commit_hash is None:
         raise SourceError(
             f"{quoted(repository.shown_address(file), 300)} is no file of a Hugging Face Hub: the server "
             f"names no commit; is HF_ENDPOINT right?"
         )
-    address = Repository(repository.name, known.commit_hash).address(file)
-    headers = utils.build_hf_headers()  # type: ignore[attr-defined]
-    opened = open_remote(address, progress, headers=headers)
-    return HubFile(opened, PurePath(file), known.commit_hash)
+    return known.commit_hash
+
+
+def _again(error: Exception) -> Again | None:
+    """Whether another try may help, and when."""
+    import httpx
+
+    response = getattr(error, "response", None)
+    if response is not None:
+        pause = retry_after(response.headers.get("Retry-After", ""))
+        return Again(str(error), pause) if response.status_code in BUSY else None
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
+        return Again(str(error), tries=TRIES_TO_CONNECT)
+    broken = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
+    return Again(str(error)) if isinstance(error, broken) else None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what huggingface_hub says of its tries from the terminal, of the calls of this thread."""
+    for handler in logging.getLogger("huggingface_hub").handlers:
+        handler.addFilter(_is_said)
+    ours = _OURS.set(True)
+    try:
+        yield
+    finally:
+        _OURS.reset(ours)
+
+
+def _is_said(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR or not _OURS.get()
 
 
 def _bar(progress: ReadProgress | None) -> Any:
@@ -215,7 +284,8 @@ def _explained(repository: Repository) -> Iterator[None]:
 
     shown = f"{repository.shown} on the Hugging Face Hub"
     try:
-        yield
+        with _quiet():
+            yield
     except errors.GatedRepoError as error:
         raise SourceError(
             f"{shown} is gated: accept its conditions on {_page(repository)}, then `hf auth login` or set "

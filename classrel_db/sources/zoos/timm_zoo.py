@@ -12,7 +12,7 @@ from classrel_db.sources.checkpoint import read_head
 from classrel_db.sources.zoos.hub_files import WEIGHTS, Repository, cached_weights, open_weights
 from classrel_db.sources.zoos.timm_labels import heads_of, subset_of, synsets
 from classrel_db.sources.zoos.torch_cache import cached_names, file_name, names_in, read_published
-from classrel_db.sources.zoos.zoo_table import known_heads
+from classrel_db.sources.zoos.zoo_table import known_heads, may_have
 from classrel_db.spelling import did_you_mean, quoted
 
 if TYPE_CHECKING:
@@ -33,11 +33,8 @@ class TimmSource:
     takes_labels = False
 
     def list(self) -> Iterable[ZooEntry]:
-        """Every pretrained model whose classes timm states; none where timm is not installed."""
-        try:
-            timm = _timm()
-        except MissingExtraError:
-            return
+        """Every pretrained model whose classes timm states. Raises MissingExtraError without timm."""
+        timm = _timm()
         at_hand = _at_hand()
         for model in timm.list_pretrained():
             cfg = timm.models.get_pretrained_cfg(model)
@@ -92,13 +89,13 @@ class TimmSource:
 
     def _find(self, ref: str) -> tuple[str, Any, str | None]:
         """The full name, timm's configuration and the head that ``ref`` names, None for the main one."""
-        timm = _timm()
         model, at, head = ref.partition("@")
-        if not timm.is_model_pretrained(model):
+        named = may_have("timm", model.partition(".")[0])
+        if not named or not _timm().is_model_pretrained(model):
             raise UnknownModelError(
                 f"timm has no pretrained model {quoted(model)}{did_you_mean(model, self.names())}"
             )
-        cfg = timm.models.get_pretrained_cfg(model)
+        cfg = _timm().models.get_pretrained_cfg(model)
         full = f"{cfg.architecture}.{cfg.tag}" if cfg.tag else str(cfg.architecture)
         heads = heads_of(cfg)
         if at and head not in heads:
@@ -114,7 +111,13 @@ class TimmSource:
         if subset is not None:
             return subset
         if not cfg.num_classes:
-            raise HeadError(f"timm's file of {model} has features only, no classifier")
+            architecture = model.partition(".")[0]
+            others = any(name.startswith(architecture) for name in self.names())
+            wanted = f"'timm:{architecture}*'" if others else "timm"
+            raise HeadError(
+                f"timm's file of {model} has features only, no classifier; `classrel zoo {wanted}` lists "
+                f"models that have one"
+            )
         raise LabelError(
             f"timm names no classes for the {cfg.num_classes:,} outputs of {model}: an embedding, or classes "
             f"of another list; if you have that, ingest hf:{cfg.hf_hub_id} --labels FILE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -10,8 +11,8 @@ from urllib.parse import urlsplit
 
 from classrel_db.errors import HeadError, SourceError
 from classrel_db.sources.counted import open_counted
-from classrel_db.sources.remote import open_remote
 from classrel_db.sources.zoos.packaged import PACKAGES
+from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # such files' names end in the first digits of their SHA-256; torch.hub reads them so too
 _HASH_IN_NAME = re.compile(r"-([a-f0-9]{8,})\.")
+_PORTION = 1 << 24  # bytes that are hashed between two looks whether anyone still waits
 
 
 def read_published(
@@ -36,14 +38,19 @@ def read_published(
     """What ``read`` makes of the file at ``url``, from torch's cache where it is there.
 
     ``full`` fetches it whole into the cache, ``size`` bytes as far as known, and checks the hash in its
-    name. Raises SourceError.
+    name, also of a file that was there before. Raises SourceError.
     """
+    from classrel_db.sources.remote import open_remote
+
     path = _folder() / file_name(url)
-    if full and not _exists(path):
+    at_hand = _exists(path)
+    if full and at_hand:
+        _require_published(path, progress)
+    elif full:
         if progress is not None:
             progress(0, size, "download", "")
         _download(url, path)
-    at_hand = _exists(path)
+        at_hand = True
     try:
         return read(open_counted(path, progress) if at_hand else open_remote(url, progress), path)
     except HeadError:
@@ -88,6 +95,24 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:  # a folder that may not be entered; the download says so
         return False
+
+
+def _require_published(path: Path, progress: ReadProgress | None) -> None:
+    """Raise SourceError for a file in the cache that has not the hash in its name."""
+    published = _HASH_IN_NAME.search(path.name)
+    if published is None:
+        return
+    digest = hashlib.sha256()
+    with open_counted(path) as file:
+        for start in range(0, file.size, _PORTION):
+            digest.update(file.read_range(start, min(_PORTION, file.size - start)).data)
+            if progress is not None:
+                progress(0, 0)
+    if not digest.hexdigest().startswith(published[1]):
+        raise SourceError(
+            f"{quoted(str(path), 300)} is not the file that was published under that name: its SHA-256 "
+            f"begins with {digest.hexdigest()[: len(published[1])]}; delete it, and it is got again"
+        )
 
 
 def _download(url: str, path: Path) -> None:

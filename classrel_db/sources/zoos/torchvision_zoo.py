@@ -11,7 +11,7 @@ from classrel_db.records import ZooEntry
 from classrel_db.sources.checkpoint import read_head
 from classrel_db.sources.labels import imagenet1k
 from classrel_db.sources.zoos.torch_cache import cached_names, file_name, read_published
-from classrel_db.sources.zoos.zoo_table import known_heads
+from classrel_db.sources.zoos.zoo_table import known_heads, may_have
 from classrel_db.spelling import did_you_mean, quoted
 
 if TYPE_CHECKING:
@@ -41,16 +41,14 @@ class TorchvisionSource:
         from torchvision import models
 
         at_hand = cached_names()
-        for model in self.names():
+        for model in _models():
             for weights in models.get_model_weights(model):  # leaves out the alias DEFAULT
                 if _has_classes(weights):
                     yield self._entry(model, weights, at_hand)
 
     def names(self) -> Sequence[str]:
-        from torchvision import models
-
-        # without `module` the segmentation, detection and video models come too
-        return tuple(models.list_models(module=models))
+        """By the table that ships with the package: torchvision takes seconds to import."""
+        return tuple(dict.fromkeys(name.partition("@")[0] for name in known_heads(self.name)))
 
     def knows(self, ref: str) -> bool:
         return ref.partition("@")[0] in self.names()
@@ -91,11 +89,10 @@ class TorchvisionSource:
     def _weights(self, ref: str) -> Any:
         """The member of torchvision's enumeration of weights that ``ref`` names."""
         model, at, wanted = ref.partition("@")
-        names = self.names()
-        if model not in names:
+        if not may_have("torchvision", model) or model not in _models():
             raise UnknownModelError(
                 f"torchvision has no classification model {quoted(model)}"
-                f"{did_you_mean(model, names)}"
+                f"{did_you_mean(model, self.names())}"
             )
         by_name = _all_weights(model)
         if at and wanted not in by_name:
@@ -110,6 +107,13 @@ class TorchvisionSource:
                 f"{model}@{by_name[_DEFAULT].name} has one"
             )
         return weights
+
+
+def _models() -> Sequence[str]:
+    from torchvision import models
+
+    # without `module` the segmentation, detection and video models come too
+    return models.list_models(module=models)  # type: ignore[no-any-return]
 
 
 def _all_weights(model: str) -> dict[str, Any]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import re
+import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +39,18 @@ def known_heads(source: str) -> dict[str, KnownHead]:
             for row in csv.DictReader(file)
             if row["source"] == source
         }
+
+
+def may_have(package: str, model: str) -> bool:
+    """Whether ``package`` may have a model of that name.
+
+    It takes seconds to import: until it is, no is said of a name that stands nowhere in its modules.
+    """
+    spec = None if package in sys.modules else find_spec(package)
+    folders = (spec and spec.submodule_search_locations) or ()
+    modules = [path for folder in folders for path in Path(folder, "models").rglob("*.py")]
+    name = re.compile(rb"(?<!\w)" + re.escape(model.encode(errors="replace")) + rb"(?!\w)")
+    try:
+        return not modules or any(name.search(path.read_bytes()) for path in modules)
+    except OSError:  # the import says why
+        return True

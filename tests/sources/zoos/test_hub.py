@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from classrel_db.errors import (
     UnknownModelError,
 )
 from classrel_db.records import Head, LoadOptions
-from classrel_db.sources import load, locate, transport
+from classrel_db.sources import load, locate, tries
 from classrel_db.sources.head import named_head
 from classrel_db.sources.labels import imagenet1k, imagenet1k_by_lemmas
 from classrel_db.sources.zoos.hub import HEADS, HubSource
@@ -43,8 +44,7 @@ REPOSITORY = "someone/birds"
 
 @pytest.fixture
 def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    monkeypatch.setattr(transport, "_FIRST_PAUSE", 0.0)
-    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
+    monkeypatch.setattr(tries, "_FIRST_PAUSE", 0.0)
     with hub(tmp_path / "served") as running:
         running.use(monkeypatch, tmp_path / "cache")
         yield running
@@ -423,14 +423,80 @@ def test_shards_are_searched_for_a_head_without_a_usual_name(running: Hub) -> No
     refused(SourceError, '"top.weight" is not in "model-0.safetensors"')
 
 
-def test_without_network(running: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What huggingface_hub writes to its log, which goes to the terminal."""
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    lines: list[str] = []
+    handler = Kept(logging.WARNING)
+    logger = logging.getLogger("huggingface_hub")
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)
+
+
+def test_without_network(running: Hub, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(tries, "_FIRST_PAUSE", 0.5)
+    monkeypatch.setattr("time.sleep", pauses.append)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
     template = f"http://127.0.0.1:{port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     for spec in (f"hf:{REPOSITORY}", "timm:resnet50.a1_in1k"):
+        pauses.clear()
         refused(SourceError, "can't read .*is there a network", spec)
+        assert sum(pauses) == pytest.approx(1.5)
+    assert said == []
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["ranges", "full"])
+def test_a_busy_hub_is_asked_again_when_it_says(
+    running: Hub, monkeypatch: pytest.MonkeyPatch, said: list[str], full: bool
+) -> None:
+    described(running, {"id2label": dict(enumerate(NAMES))})
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    busy = [(429, {"Retry-After": "7"}, b""), (503, {}, b""), (500, {}, b""), (502, {}, b"")]
+    running.server.answers["/"] = lambda request: busy.pop(0) if busy else running.answer(request)
+    assert read(full=full).space.labels == tuple(NAMES)
+    assert sum(pauses) == pytest.approx(7)
+    assert said == []
+
+
+def test_a_busy_hub_is_not_asked_for_ever(running: Hub) -> None:
+    running.failing["timm/resnet50.a1_in1k"] = (503, "")
+    refused(SourceError, "the server answers 503", "timm:resnet50.a1_in1k")
+    assert len(running.server.requests) == 5
+
+
+def test_who_gives_up_need_not_wait_for_the_hub(
+    running: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.server.answers["/"] = lambda _request: (429, {"Retry-After": "50"}, b"")
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+
+    def stopped(*_arguments: object) -> None:
+        if pauses:
+            raise KeyboardInterrupt
+
+    for spec in (f"hf:{REPOSITORY}", "timm:resnet50.a1_in1k"):
+        pauses.clear()
+        with pytest.raises(KeyboardInterrupt):
+            load(locate(spec), LoadOptions(), stopped)
+        assert sum(pauses) < 0.5
+
+
+def test_what_others_ask_the_hub_is_still_said(running: Hub, said: list[str]) -> None:
+    refused(SourceError, "there is no model")
+    logging.getLogger("huggingface_hub.utils").warning("to be heard")
+    assert said == ["to be heard"]
 
 
 def test_offline_only_the_cache_is_read(running: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+import sys
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +23,7 @@ from classrel_db.sources import load, locate
 from classrel_db.sources.labels import imagenet1k
 from classrel_db.sources.zoos.timm_labels import SUBSETS, heads_of, subset_of, synsets
 from classrel_db.sources.zoos.timm_zoo import TimmSource
-from classrel_db.sources.zoos.zoo_table import known_heads
+from classrel_db.sources.zoos.zoo_table import known_heads, may_have
 from tests.hub_server import COMMIT, Hub, hub
 from tests.zoo_table import timm_head
 
@@ -154,7 +156,12 @@ def test_a_name_without_a_tag_is_named_whole(spec: str, name: str) -> None:
         ("timm:resnet50@head", UnknownModelError, 'no head "head"; it has resnet50.a1_in1k@fc'),
         ("timm:resnet50@", UnknownModelError, 'no head ""'),
         ("timm:resnet50_clip.openai", LabelError, "1,024 outputs .* hf:timm/resnet50_clip.openai"),
-        ("timm:convnextv2_atto.fcmae", HeadError, "features only, no classifier"),
+        (
+            "timm:convnextv2_atto.fcmae",
+            HeadError,
+            r"features only, .* zoo 'timm:convnextv2_atto\*'` lists",
+        ),
+        ("timm:vit_base_patch14_dinov2.lvd142m", HeadError, "`classrel zoo timm` lists"),
         ("timm:vit_base_patch16_224.bamboo", LabelError, "115,217 outputs"),
     ],
 )
@@ -170,7 +177,23 @@ def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         locate("timm:resnet50")
     with pytest.raises(MissingExtraError):
         locate("convnext_base.fb_in22k_ft_in1k")
-    assert list(TimmSource().list()) == []
+    with pytest.raises(MissingExtraError):
+        list(TimmSource().list())
+
+
+def test_a_name_is_refused_without_an_import_only_where_timm_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    modules = Path(timm.models.__path__[0]).rglob("*.py")
+    words = {word for path in modules for word in re.findall(rb"\w+", path.read_bytes())}
+    assert {name.partition(".")[0].encode() for name in NAMES} <= words
+    assert may_have("timm", "resnet5O")  # once it is imported it is asked itself
+    monkeypatch.delitem(sys.modules, "timm")
+    for name in ("resnet50", "beit_base_patch16_224", "vit_base_patch14_dinov2"):
+        assert may_have("timm", name)
+    for name in ("resnet5O", "resnet5", "../x", "no\udcffname"):
+        assert not may_have("timm", name)
+    assert may_have("no_such_package", "resnet50")
 
 
 @pytest.fixture

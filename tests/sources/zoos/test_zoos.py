@@ -15,7 +15,7 @@ from torchvision import models
 
 from classrel_db.errors import HeadError, LabelError, MissingExtraError, SourceError
 from classrel_db.records import LoadOptions
-from classrel_db.sources import describe, load, locate, transport
+from classrel_db.sources import describe, load, locate, tries
 from classrel_db.sources.labels import imagenet1k
 from classrel_db.sources.zoos.packaged import PACKAGES, PackagedSource
 from classrel_db.sources.zoos.torchvision_zoo import TorchvisionSource
@@ -36,6 +36,10 @@ WEIGHTS = [weights for name in ARCHITECTURES for weights in models.get_model_wei
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
     return tmp_path / "home" / "hub" / "checkpoints"
+
+
+def test_the_names_to_suggest_are_torchvisions_architectures() -> None:
+    assert sorted(TorchvisionSource().names()) == sorted(ARCHITECTURES)
 
 
 def test_torchvision_lists_each_classifier_once() -> None:
@@ -115,7 +119,7 @@ def test_without_network_the_message_says_what_helps(
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(transport, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(tries, "_FIRST_PAUSE", 0.0)
     (tmp_path / "served").mkdir()
     with serving(tmp_path / "served") as running:
         yield running
@@ -208,6 +212,22 @@ def test_a_file_of_another_hash_is_refused_and_not_kept(
     with pytest.raises(SourceError, match=r"invalid hash value.*nothing was kept"):
         load(locate("resnet18"), LoadOptions(full=True))
     assert list(cache.iterdir()) == []
+
+
+def test_full_checks_the_hash_of_a_file_that_is_in_the_cache_already(
+    cache: Path, published: tuple[Path, dict[str, torch.Tensor]]
+) -> None:
+    path, state = published
+    cache.mkdir(parents=True)
+    kept = path.rename(cache / path.name)
+    located, full = locate("resnet18"), LoadOptions(full=True)
+    assert torch.equal(torch.from_numpy(load(located, full).weight), state["fc.weight"])
+    torch.save({"fc.weight": torch.ones(1000, 3), "fc.bias": torch.ones(1000)}, kept)
+    assert load(located).weight.shape == (1000, 3)
+    begins = hashlib.sha256(kept.read_bytes()).hexdigest()[:8]
+    with pytest.raises(SourceError, match=rf"not the file that was published.*{begins}; delete it"):
+        load(located, full)
+    assert kept.exists()
 
 
 @pytest.mark.parametrize(
