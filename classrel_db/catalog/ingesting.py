@@ -68,10 +68,10 @@ class Ingests(Opened):
         While several are stored the file is held: what is told of them can't ask this catalog back.
 
         The same head again changes nothing (status ``unchanged``); one of a zoo, or one whose server marks
-        its file's state by an ETag, is not even read. Raises
-        SourceError, LabelError, WeightsError, ModelExistsError (another head under that name, without
-        ``replace``), UnknownModelError for a name in no zoo, and DatabaseError; models stored before the
-        one that failed stay, and of that one nothing is kept.
+        its file's state by an ETag, is not even read. Raises SourceError, LabelError, WeightsError,
+        ModelExistsError (another head under that name, without ``replace``), UnknownModelError for a name
+        in no zoo, and DatabaseError; models stored before the one that failed stay, and of that one nothing
+        is kept.
         """
         from classrel_db.catalog.ingest import already_there, ingest_head, prepare
         from classrel_db.catalog.loading import load

@@ -55,10 +55,9 @@ def planned(
 ) -> dict[str, Planned]:
     """The plan for what was located and described, by the names under which it will stand.
 
-    ``known_head`` tells what is known of a stored head.
-
     What a zoo publishes under an address stays what it is: where a model of the same name, address and
-    settings is stored, it isn't read again. Files and addresses of the user's own are.
+    settings is stored, it isn't read again. Files and addresses of the user's own are looked at;
+    ``known_head`` tells by what they are known again.
     """
     plan = {}
     for name, (place, entry) in entries.items():
