@@ -50,8 +50,8 @@ class Lookup:
         for name in wanted:
             if name not in stored:
                 raise UnknownModelError(
-                    f"no model {quoted(str(name))} in the database; `classrel models` lists them"
-                    f"{did_you_mean(str(name), list(stored))}"
+                    f"no model {quoted(str(name))} in the database"
+                    f"{did_you_mean(str(name), list(stored))}; `classrel models` lists them"
                 )
         return [stored[name] for name in dict.fromkeys(wanted)]
 

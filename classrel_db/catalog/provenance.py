@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from classrel_db.maths.rounding import cosine_error, weight_error
@@ -39,6 +38,8 @@ def provenance(head: Head, normalized: NormalizedHead) -> dict[str, Any]:
 @cache
 def _versions(loaded: tuple[str, ...]) -> str:
     found = [f"classrel {__version__}"]
+    if loaded:
+        from importlib.metadata import PackageNotFoundError, version
     for name in loaded:
         with suppress(PackageNotFoundError):
             found.append(f"{name} {version(name)}")

@@ -8,14 +8,14 @@ head loads without either.
 """
 
 from classrel_db.sources.protocol import Located, ReadProgress, Source, UnchangedHead
-from classrel_db.sources.registry import SOURCES, describe, expand, load, locate, look, zoo
+from classrel_db.sources.registry import all_sources, describe, expand, load, locate, look, zoo
 
 __all__ = [
-    "SOURCES",
     "Located",
     "ReadProgress",
     "Source",
     "UnchangedHead",
+    "all_sources",
     "describe",
     "expand",
     "load",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,6 @@ from classrel_db.records import LoadOptions
 from classrel_db.sources.address import AddressSource
 from classrel_db.sources.files import ENDINGS, FileSource
 from classrel_db.sources.protocol import Located, ReadProgress, Source
-from classrel_db.sources.zoos.hub import HubSource
-from classrel_db.sources.zoos.packaged import PackagedSource
-from classrel_db.sources.zoos.timm_zoo import TimmSource
-from classrel_db.sources.zoos.torchvision_zoo import TorchvisionSource
 from classrel_db.spelling import did_you_mean, quoted
 
 if TYPE_CHECKING:
@@ -27,16 +24,29 @@ if TYPE_CHECKING:
 _FILES = FileSource()
 _ADDRESSES = AddressSource()
 
-SOURCES: tuple[Source, ...] = (
-    _FILES, _ADDRESSES, PackagedSource(), TorchvisionSource(), TimmSource(), HubSource(),
-)  # fmt: skip
-"""In order of lookup: a name that torchvision and timm both have is torchvision's without a prefix."""
-
 _NO_OPTIONS = LoadOptions()
-_BY_NAME = {source.name: source for source in SOURCES}
 
 _PATTERN = re.compile(r"[*?[]")
 _PREFIX = re.compile(r"([A-Za-z]\w+):")  # two characters at least: one is a Windows drive
+
+
+@cache
+def all_sources() -> tuple[Source, ...]:
+    """In order of lookup: a name that torchvision and timm both have is torchvision's without a prefix.
+
+    A file and an address need none of the zoos, which are imported only here.
+    """
+    from classrel_db.sources.zoos.hub import HubSource
+    from classrel_db.sources.zoos.packaged import PackagedSource
+    from classrel_db.sources.zoos.timm_zoo import TimmSource
+    from classrel_db.sources.zoos.torchvision_zoo import TorchvisionSource
+
+    zoos = (PackagedSource(), TorchvisionSource(), TimmSource(), HubSource())
+    return (_FILES, _ADDRESSES, *zoos)
+
+
+def _by_name() -> dict[str, Source]:
+    return {source.name: source for source in all_sources()}
 
 
 def locate(spec: str) -> Located:
@@ -89,9 +99,9 @@ def zoo(pattern: str | None = None) -> Iterator[ZooEntry]:
     raises MissingExtraError where the zoo's package is not installed; else a ClassrelWarning tells how many
     models are missed.
     """
-    named = _BY_NAME.get((pattern or "").casefold().partition(":")[0])
+    named = _by_name().get((pattern or "").casefold().partition(":")[0])
     alone = named if named is not None and named.names() else None
-    for source in SOURCES if alone is None else (alone,):
+    for source in all_sources() if alone is None else (alone,):
         try:
             yield from (entry for entry in source.list() if _fits(entry.spec, pattern))
         except MissingExtraError as error:
@@ -132,14 +142,16 @@ def _source_of(spec: str) -> tuple[Source, str]:
     if _ADDRESSES.knows(spec):
         return _ADDRESSES, spec
     prefix = _PREFIX.match(spec)
-    if prefix and prefix[1] in _BY_NAME:
-        return _BY_NAME[prefix[1]], spec[prefix.end() :]
+    if prefix is None and _FILES.knows(spec):
+        return _FILES, spec
+    if prefix and prefix[1] in _by_name():
+        return _by_name()[prefix[1]], spec[prefix.end() :]
     if prefix and not _is_file(spec):
         raise UnknownModelError(
-            f"no source {quoted(prefix[1])}; the sources are {', '.join(_BY_NAME)}"
-            f"{did_you_mean(prefix[1], list(_BY_NAME))}"
+            f"no source {quoted(prefix[1])}; the sources are {', '.join(_by_name())}"
+            f"{did_you_mean(prefix[1], list(_by_name()))}"
         )
-    for source in SOURCES:
+    for source in all_sources():
         if source.knows(spec):
             return source, spec
     if _is_file(spec):
@@ -164,7 +176,7 @@ def _is_file(spec: str) -> bool:
 
 
 def _unknown(spec: str) -> UnknownModelError:
-    zoos = [source for source in SOURCES if not source.takes_labels]
+    zoos = [source for source in all_sources() if not source.takes_labels]
     names = [name for zoo in zoos for name in zoo.names()]
     return UnknownModelError(
         f"no model {quoted(spec)} in {' or '.join(zoo.name for zoo in zoos)}, and a file ends in "

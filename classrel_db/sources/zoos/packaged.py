@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from importlib import import_module, metadata, util
+from importlib import import_module, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +126,8 @@ def _weights(package: _Package) -> Path:
 
 def _stated(package: _Package) -> dict[str, Any]:
     """What the package states of itself, by the fields of Head: version, home page and licence."""
+    from importlib import metadata
+
     try:
         found = metadata.distribution(package.distribution)
     except metadata.PackageNotFoundError:  # the module alone, on the path
