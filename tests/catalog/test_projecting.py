@@ -105,6 +105,7 @@ def test_the_map_is_of_the_rows_as_they_are_normalised(small, name):
     assert (points(small.project(name)) ** 2).sum(axis=0) == pytest.approx(values[[-1, -2]])
 
 
+@pytest.mark.long
 def test_umap_keeps_neighbours_and_the_same_seed_gives_the_same_map(small, classrel, tmp_path):
     pytest.importorskip("umap", reason="needs umap-learn, the extra map")
     rows = small.project("joined", "umap", seed=3)

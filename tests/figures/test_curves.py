@@ -15,6 +15,8 @@ from classrel_db.errors import ArgumentError, UnknownModelError
 from .conftest import ONE, weights
 from .seen import seen
 
+pytestmark = pytest.mark.long
+
 
 def stairs(axis):
     return [each.get_data() for each in axis.patches if isinstance(each, StepPatch)]

@@ -20,6 +20,8 @@ from classrel_db.figures.lettering import shortened
 from .conftest import CRAB, ONE, weights
 from .seen import overlapping, seen
 
+pytestmark = pytest.mark.long
+
 ORIENTATIONS = ["left", "right", "top", "bottom"]
 
 

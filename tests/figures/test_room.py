@@ -15,6 +15,8 @@ from classrel_db.errors import ArgumentError
 from .conftest import KINDS, SIZES
 from .seen import cut_off, overlapping, seen
 
+pytestmark = pytest.mark.long
+
 # a label each of 1,000 classes: their distance is held against their size instead
 WHOLE = {"circle", "dendrogram", "tanglegram"}
 

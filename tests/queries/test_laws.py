@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from .conftest import ingest, opened
 from .naive import NEAR, Model, assert_rows, by_pair, call
 
+pytestmark = pytest.mark.long
+
 NAMES = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "theta", "iota"]
 model_names = st.sampled_from(NAMES)
 numbers = st.integers(min_value=0, max_value=33).map(lambda i: f"c{i:02d}")

@@ -14,6 +14,8 @@ from classrel_db import report
 from tests.report.conftest import Stored, clustered, ingested, visit
 from tests.report.test_explorer import drawn, find_class, rows_of, saved, text_in
 
+pytestmark = pytest.mark.long
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
