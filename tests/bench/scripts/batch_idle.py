@@ -12,7 +12,7 @@ from classrel_db.catalog import batch
 
 address, count, database, jobs = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 events: list[tuple[float, int, int]] = []  # when, heads ready, writers at work
-prepare, store = batch.Batch._prepare, batch.store
+prepare, store, put_index = batch.Batch._prepare, batch.store, batch.put_index
 
 
 def timed_prepare(self, name, place):
@@ -28,7 +28,13 @@ def timed_store(*arguments):
     return answer
 
 
-batch.Batch._prepare, batch.store = timed_prepare, timed_store
+def timed_index(*arguments):
+    events.append((time.perf_counter(), 0, 1))  # the index beside the database is the writer's, too
+    put_index(*arguments)
+    events.append((time.perf_counter(), 0, -1))
+
+
+batch.Batch._prepare, batch.store, batch.put_index = timed_prepare, timed_store, timed_index
 begun = time.perf_counter()
 specs = [f"{address}/head{number:03d}.safetensors" for number in range(count)]
 with classrel_db.open(database) as catalog:
