@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-settings.register_profile("classrel", deadline=None, derandomize=True, max_examples=30)
+settings.register_profile("classrel", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("classrel")
 
 

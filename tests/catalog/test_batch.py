@@ -50,7 +50,7 @@ def contents(path) -> dict[str, list]:
         }
 
 
-@pytest.mark.parametrize("jobs", [1, 3, 64])
+@pytest.mark.parametrize("jobs", [1, 2, 5, 64])
 def test_many_at_once_store_what_one_after_the_other_does(tmp_path, six, jobs):
     one, many = tmp_path / "one.duckdb", tmp_path / "many.duckdb"
     for head in six:

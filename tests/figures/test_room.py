@@ -139,7 +139,7 @@ def test_labels_are_as_large_as_the_room_for_them(small, circle):
 
 def test_a_legend_lies_within_the_figure(picture):
     for name in ("tanglegram", "tanglegram around a class", "dendrogram of clades, root on top"):
-        for width in ("page",) if name in WHOLE else ("column",):
+        for width in ("page",) if name in WHOLE else ("page", "column"):
             figure = picture(name, width)[0].figure
             (legend,) = figure.legends
             figure.canvas.draw()

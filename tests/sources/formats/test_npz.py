@@ -185,5 +185,5 @@ def test_an_array_that_claims_more_than_its_bytes_is_refused(tmp_path: Path, rea
         np.lib.format.write_array_header_1_0(
             member, {"shape": (C, 10**12), "fortran_order": False, "descr": "<f4"}
         )
-    with pytest.raises(SourceError, match=r"does not fit in memory|is damaged"):
+    with pytest.raises(SourceError, match="does not fit in memory"):
         read(path)
