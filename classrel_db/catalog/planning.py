@@ -68,6 +68,7 @@ def planned(
         fetched = options.full and not entry.cached
         read_bytes = entry.file_bytes if fetched else entry.head_bytes
         disk_bytes = _disk_bytes(entry, options.pairs)
+        # a weak mark, W/"…", stays the same for files that are only about the same
         marked = before is not None and stands is None and before.etag and before.etag[:2] != "W/"
         plan[name] = Planned(
             place,

@@ -105,7 +105,6 @@ def read_head(
     """
     with _opened(file, path) as checkpoint:
         space, keys = _found(checkpoint, file, space, wanted, usual)
-        # a weak mark, W/"…", stays the same for files that are only about the same
         if known is not None and known == KnownHead(
             file.etag or "", keys.weight, space.labels, space.concepts
         ):
