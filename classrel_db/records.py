@@ -205,7 +205,7 @@ class Ingested:
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """What a user says of all models of one ingest: as of ``Catalog.ingest``."""
+    """What a user says of all models of one ingest: as of ``Catalog.ingest``; ``memory`` in bytes."""
 
     head: str | None
     labels: str | os.PathLike[str] | None
@@ -213,6 +213,8 @@ class IngestOptions:
     pairs: PairPolicy
     replace: bool
     full: bool
+    exact: bool = False
+    memory: int = 4_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +232,12 @@ class StoredModel:
 
     ``weight_error`` is the most that the rounding to ``dtype`` may have changed of a row, as a share of
     its length, ``cosine_error`` what that may have changed in any cosine, at most 2; both are 0 where
-    nothing was rounded. The last eight are None where the source tells nothing, and in a model that was
-    stored before schema 4.
+    nothing was rounded. The eight from ``revision`` on are None where the source tells nothing, and in a
+    model that was stored before schema 4.
+
+    ``search`` says how the neighbours were found: ``exact``, or approximately; ``recall`` is then the share
+    of the 10 true nearest that are among the 10 stored, over ``recall_sample`` classes, and ``recall_low``
+    the lower end of its 95 % interval.
     """
 
     model_id: int
@@ -257,6 +263,10 @@ class StoredModel:
     license: str | None
     reference: str | None
     versions: str | None
+    search: str = "exact"
+    recall: float = 1.0
+    recall_low: float = 1.0
+    recall_sample: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classrel_db.errors import ArgumentError, UnknownClassError
@@ -15,6 +18,14 @@ if TYPE_CHECKING:
     from classrel_db.records import StoredModel
 
 DEFAULT_K = 25
+_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]i?B|B|)", re.IGNORECASE)
+_UNITS = {"": 1, "b": 1} | {
+    f"{letter}{binary}b": (1024 if binary else 1000) ** power
+    for power, letter in enumerate("kmgt", 1)
+    for binary in ("", "i")
+}
+_USUAL_FREE = 8_000_000_000
+
 MOST_DRAWS = 100_000  # permutations or resamples: all of them are in memory at once
 
 
@@ -41,6 +52,41 @@ def require_measures(
     if not listed:
         raise ArgumentError(f"no {what} is named; they are {', '.join(known)}")
     return list(dict.fromkeys(listed))
+
+
+def memory_bytes(memory: str | int | None) -> int:
+    """An amount of memory in bytes: ``"4GB"``, ``"500 MB"``, a number of bytes; None is half of what is free.
+
+    A GB has 10⁹ bytes, a GiB 2³⁰. Raises ArgumentError for what is no amount.
+    """
+    if memory is None:
+        return free_memory() // 2
+    if isinstance(memory, int) and not isinstance(memory, bool) and memory > 0:
+        return memory
+    found = _AMOUNT.fullmatch(memory.strip()) if isinstance(memory, str) else None
+    if found is None or not (amount := float(found[1]) * _UNITS[found[2].lower()]) >= 1:
+        raise ArgumentError(
+            f"memory is {quoted(str(memory))}; it is an amount such as 4GB, 500MB or 2GiB"
+        )
+    return int(amount)
+
+
+def free_memory() -> int:
+    """The bytes of memory that are free for this process, within its control group."""
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return _USUAL_FREE  # a system that does not say
+    # what Linux keeps of files in memory is free, too: this counts it
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                free = int(line.split()[1]) * 1024
+    with suppress(OSError, ValueError):  # in a container, where a limit is set
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text("ascii"))
+        free = min(free, max(0, limit - int((group / "memory.current").read_text("ascii"))))
+    return free
 
 
 def require_specs(specs: Sequence[object]) -> list[str]:

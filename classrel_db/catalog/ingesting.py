@@ -6,7 +6,12 @@ import time
 from dataclasses import replace as replaced
 from typing import TYPE_CHECKING
 
-from classrel_db.catalog.arguments import require_count, require_one_of, require_specs
+from classrel_db.catalog.arguments import (
+    memory_bytes,
+    require_count,
+    require_one_of,
+    require_specs,
+)
 from classrel_db.catalog.opened import Opened
 from classrel_db.errors import ArgumentError, MissingDatabaseError, OldSchemaError
 from classrel_db.records import NORMALIZATIONS, PAIR_POLICIES, IngestOptions, KnownHead
@@ -45,6 +50,8 @@ class Ingests(Opened):
         pairs: PairPolicy = "auto",
         replace: bool = False,
         full: bool = False,
+        exact: bool = False,
+        memory: str | int | None = None,
         jobs: int = 1,
         progress: Progress | None = None,
         done: Callable[[Ingested], None] | None = None,
@@ -60,6 +67,11 @@ class Ingests(Opened):
         of labels (txt, csv, json) or ``imagenet1k``. Only the head is read, unless ``full``: then the whole
         file is fetched and kept where its maker's library keeps it, and its hash checked where one is
         published.
+
+        The neighbours of a head of up to 30,000 classes are exact. Beyond, they are searched approximately,
+        and how many of the true ones were found is measured and stored (``recall``); ``exact`` holds every
+        class against every other, however long it takes. ``memory`` bounds what one head of that size takes:
+        ``"4GB"``, a number of bytes, or None for half of what is free.
 
         ``jobs`` heads (1 to 64) are read and computed at once. They are stored in the order given with one,
         else as they get ready. ``progress`` is told of each step, ``done`` of each model that is stored,
@@ -77,7 +89,7 @@ class Ingests(Opened):
         from classrel_db.catalog.loading import load
 
         require_count("jobs", jobs, 1, _MOST_JOBS)
-        options = _options(head, labels, normalize, pairs, replace, full)
+        options = _options(head, labels, normalize, pairs, replace, full, exact, memory)
         plan = self._plan(specs, name, options)
         tell = progress or (lambda _step: None)
         answers = []
@@ -241,7 +253,10 @@ def _options(
     pairs: PairPolicy,
     replace: bool,
     full: bool,
+    exact: bool = False,
+    memory: str | int | None = None,
 ) -> IngestOptions:
     require_one_of("normalize", normalize, NORMALIZATIONS)
     require_one_of("pairs", pairs, PAIR_POLICIES)
-    return IngestOptions(head, labels, normalize, pairs, replace, full)
+    room = memory_bytes(memory)
+    return IngestOptions(head, labels, normalize, pairs, replace, full, exact, room)

@@ -66,6 +66,16 @@ _DEFAULTS = {"normalize": "standardize", "pairs": "auto", "jobs": 4}
     is_flag=True,
     help="Fetch whole files, keep them where their maker's library does, check the published hash.",
 )
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Beyond 30,000 classes: hold every class against every other, however long it takes.",
+)
+@click.option(
+    "--memory",
+    metavar="AMOUNT",
+    help="What a head beyond 30,000 classes may take of memory, such as 4GB.  [default: half of what is free]",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be read and stored.")
 @reading
 def ingest(
@@ -103,6 +113,7 @@ def ingest(
     stored: list[Ingested] = []
     with open_catalog(db) as catalog, noted():
         if dry_run:
+            del given["exact"], given["memory"]
             plan = catalog.plan(*specs, **given, look=True, failed=failures.append)
             tell(plan_line(plan))
             show(catalog, plan, written, "sized_table")
