@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dataclasses import replace as replaced
 from typing import TYPE_CHECKING
 
-from classrel_db.catalog.ingest import already_there, prepare, put_index, store
+from classrel_db.catalog.ingest import Prepared, already_there, put_index, store
 from classrel_db.catalog.loading import load
 from classrel_db.errors import ClassrelError, ModelExistsError
 from classrel_db.records import Failed
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
     from concurrent.futures import Future
 
-    from classrel_db.catalog.ingest import Prepared
     from classrel_db.catalog.planning import Planned
     from classrel_db.records import Ingested, IngestOptions, Progress, Step, StoredModel
     from classrel_db.storage.database import Database
@@ -119,7 +118,7 @@ class Batch:
         head = load(planned.place, name, self._options, self._tell, planned.known)
         if head is None:
             return None
-        prepared = prepare(head, name, self._options)
+        prepared = Prepared(head, name, self._options, self._database.path.parent)
         with prepared.searching as searching:
             searching.result(self._check)
         return prepared

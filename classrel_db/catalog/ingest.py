@@ -4,92 +4,204 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
 from dataclasses import replace as replaced
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
 from classrel_db import maths
 from classrel_db.catalog.background import Background
 from classrel_db.catalog.provenance import provenance
-from classrel_db.catalog.vectors import nearest_rows
-from classrel_db.errors import MissingDatabaseError, ModelExistsError, OldSchemaError, WeightsError
+from classrel_db.catalog.searching import EXACT_LIMIT, Found, LargeSearch, search_exactly
+from classrel_db.errors import (
+    ArgumentError,
+    MissingDatabaseError,
+    ModelExistsError,
+    OldSchemaError,
+    WeightsError,
+)
 from classrel_db.records import Head, Ingested, Progress, Step, StoredModel
+from classrel_db.scratch import LARGE, release, scratch_array
 from classrel_db.spelling import quoted
 from classrel_db.storage import read, write
-from classrel_db.storage.index import VectorIndex
 from classrel_db.storage.transaction import transaction
+from classrel_db.text import megabytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
 
-    from classrel_db.records import IngestOptions, PairPolicy
+    from classrel_db.records import IngestOptions, LabelSpace, PairPolicy
     from classrel_db.storage.database import Database
     from classrel_db.storage.index import IndexCache
-
-Neighbors = tuple["NDArray[np.int64]", "NDArray[np.float32]"]
-"""(indices C×k, cosines C×k), nearest first."""
 
 PAIRS_LIMIT = 12_000  # `auto` stores every pair up to this many classes: 72 million pairs, 0.3 GB
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A head with all that can be told of it without the database.
+class Made(Protocol):
+    """A head that is read and computed, and can be stored; ``model`` has no id yet."""
 
-    ``model`` has no id yet. ``unit_rows`` is C×D float64. ``searching`` finds the neighbours, in a thread
-    of its own as long as the ``with`` block lasts; ``searched`` holds how many classes have theirs.
+    @property
+    def model(self) -> StoredModel: ...
+
+    @property
+    def space(self) -> LabelSpace: ...
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The heads beside this one in the same model."""
+
+    def write(
+        self, connection: DuckDBPyConnection, model_id: int, progress: Progress
+    ) -> StoredModel:
+        """Write all of its rows, and return that of ``models``. The caller holds the transaction."""
+
+    def put_index(self, indexes: IndexCache) -> None:
+        """Write the index file of a head that was stored."""
+
+
+class Prepared:
+    """A head in this process, with all that can be told of it without the database.
+
+    Its neighbours are searched in a thread of its own as long as the ``with`` block of ``searching`` lasts.
+    Its arrays may lie on the disk: they are gone through block by block. Raises WeightsError for rows without
+    a direction, and ArgumentError for too little memory.
     """
 
-    head: Head
-    model: StoredModel
-    normalized: maths.NormalizedHead
-    unit_rows: NDArray[np.float64]
-    searching: Background[tuple[VectorIndex, Neighbors]]
-    searched: list[int]
+    def __init__(
+        self, head: Head, name: str, options: IngestOptions, folder: Path | None = None
+    ) -> None:
+        _require_comparable(head, name)
+        n_classes, dim = head.weight.shape
+        out = None
+        if 4 * n_classes * dim > LARGE:
+            out = scratch_array((n_classes, dim), "<f4", folder)
+        self.normalized = maths.normalize(head.weight, options.normalization, out)
+        _require_direction(self.normalized, head, name)
+        self.head = head
+        self.model = StoredModel(
+            model_id=0,
+            name=name,
+            source=head.source,
+            uri=head.uri,
+            head_key=head.head_key,
+            label_space=head.space.name,
+            concepts_sha256=concepts_hash(head.space.concepts),
+            normalization=options.normalization,
+            n_classes=n_classes,
+            dim=dim,
+            n_pairs=stored_pairs(n_classes, options.pairs),
+            weights_sha256=content_hash(head.weight, head.bias),
+            rows_sha256=content_hash(self.normalized.rows),
+            bytes_read=head.bytes_read,
+            bytes_total=head.bytes_total,
+            **provenance(head, self.normalized),
+        )
+        release(head.weight, self.normalized.rows)
+        k = min(read.STORED_NEIGHBORS, n_classes - 1)
+        self._unit_rows = None
+        large = None
+        if n_classes > EXACT_LIMIT or out is not None:
+            large = LargeSearch(
+                self.normalized.rows,
+                self.normalized.norm,
+                k,
+                memory=options.memory,
+                folder=folder,
+                exact=options.exact or n_classes <= EXACT_LIMIT,
+            )
+        if large is None:
+            self._unit_rows = maths.unit(self.normalized.rows)
+        if self.model.n_pairs and self._unit_rows is None:
+            self._unit_rows = self._all_unit_rows(options.memory)
+        self._searched = 0
+
+        def search(step: Callable[[], None]) -> Found:
+            def done(classes: int) -> None:
+                self._searched = classes
+                step()
+
+            write.load_arrow()
+            if large is not None:
+                return large.run(done, step)
+            assert self._unit_rows is not None  # noqa: S101
+            return search_exactly(self._unit_rows, k, done)
+
+        self.searching: Background[Found] = Background(search)
+
+    @property
+    def space(self) -> LabelSpace:
+        return self.head.space
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        return self.head.others
+
+    def found(self, progress: Progress) -> Found:
+        """The neighbours, once they are found."""
+        return self.searching.result(lambda: self._tell_searched(progress))
+
+    def write(
+        self, connection: DuckDBPyConnection, model_id: int, progress: Progress
+    ) -> StoredModel:
+        model, normalized = replaced(self.model, model_id=model_id), self.normalized
+        write.insert_classes(connection, model_id, self.space, self.head.bias, self.statistics)
+        write.insert_weights(connection, model_id, normalized.rows)
+
+        def tell_paired(pairs_done: int) -> None:
+            progress(Step(model.name, "pairs", pairs_done, model.n_pairs))
+            self._tell_searched(progress)
+
+        if model.n_pairs:
+            write.insert_pairs(connection, model_id, self.pair_blocks(), tell_paired)
+        found = self.found(progress)
+        write.insert_neighbors(connection, model_id, found.indices, found.cosines)
+        model = searched_model(model, found)
+        write.insert_model(connection, model, normalized.center)
+        return model
+
+    @property
+    def statistics(self) -> dict[str, NDArray[np.float64]]:
+        """The mean, std, norm and scale of each row, (C,) each."""
+        columns = ("mean", "std", "norm", "scale")
+        return {column: getattr(self.normalized, column) for column in columns}
+
+    def pair_blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """The cosines of all pairs, as of :func:`classrel_db.maths.cosine_blocks`."""
+        assert self._unit_rows is not None  # noqa: S101
+        return maths.cosine_blocks(self._unit_rows)
+
+    def put_index(self, indexes: IndexCache) -> None:
+        index = self.searching.result(lambda: None).index
+        if index is not None:
+            indexes.put(self.model.rows_sha256, index)
+
+    def _tell_searched(self, progress: Progress) -> None:
+        progress(Step(self.model.name, "neighbors", self._searched, self.model.n_classes))
+
+    def _all_unit_rows(self, memory: int) -> NDArray[np.float64]:
+        needs = 12 * self.model.n_classes * self.model.dim
+        if needs > memory:
+            raise ArgumentError(
+                f"memory is {megabytes(memory)}; all pairs of a head of {self.model.n_classes:,}×"
+                f"{self.model.dim} take at least {megabytes(needs + 500_000)}: give --memory that much, or "
+                "leave --pairs out"
+            )
+        return maths.unit(self.normalized.rows)
 
 
-def prepare(head: Head, name: str, options: IngestOptions) -> Prepared:
-    """Normalise a head and count what is to be stored. Raises WeightsError for rows without a direction."""
-    _require_comparable(head, name)
-    n_classes, dim = head.weight.shape
-    normalized = maths.normalize(head.weight, options.normalization)
-    _require_direction(normalized, head, name)
-    model = StoredModel(
-        model_id=0,
-        name=name,
-        source=head.source,
-        uri=head.uri,
-        head_key=head.head_key,
-        label_space=head.space.name,
-        concepts_sha256=concepts_hash(head.space.concepts),
-        normalization=options.normalization,
-        n_classes=n_classes,
-        dim=dim,
-        n_pairs=stored_pairs(n_classes, options.pairs),
-        weights_sha256=content_hash(head.weight, head.bias),
-        rows_sha256=content_hash(normalized.rows),
-        bytes_read=head.bytes_read,
-        bytes_total=head.bytes_total,
-        **provenance(head, normalized),
+def searched_model(model: StoredModel, found: Found) -> StoredModel:
+    """The row of ``models``, with how its neighbours were found."""
+    return replaced(
+        model,
+        search=found.search,
+        recall=found.recall,
+        recall_low=found.recall_low,
+        recall_sample=found.recall_sample,
     )
-    unit_rows = maths.unit(normalized.rows)
-    searched: list[int] = [0]
-
-    def search(step: Callable[[], None]) -> tuple[VectorIndex, Neighbors]:
-        def done(classes: int) -> None:
-            searched[0] = classes
-            step()
-
-        write.load_arrow()
-        index = VectorIndex.build(unit_rows)
-        return index, _neighbors(index, unit_rows, done)
-
-    return Prepared(head, model, normalized, unit_rows, Background(search), searched)
 
 
 def ingest_head(
@@ -112,9 +224,9 @@ def ingest_head(
         database.close()  # while this computes, others may read and write
     # The neighbours are searched while the pairs are written. Without pairs there is nothing to do
     # meanwhile, and the file is opened for writing only then.
-    with prepared.searching as searching:
+    with prepared.searching:
         if not prepared.model.n_pairs:
-            searching.result(lambda: _tell_searched(prepared, progress))
+            prepared.found(progress)
         with database.writer() as connection:
             answer, before = store(connection, prepared, options, progress)
         put_index(indexes, prepared, answer, before)
@@ -122,13 +234,13 @@ def ingest_head(
 
 
 def _standing(
-    connection: DuckDBPyConnection, prepared: Prepared, options: IngestOptions
+    connection: DuckDBPyConnection, made: Made, options: IngestOptions
 ) -> StoredModel | None:
     """The model that stands under this name. Raises ModelExistsError where this one may not go there."""
-    name = prepared.model.name
+    name = made.model.name
     existing = {stored.name: stored for stored in read.stored_models(connection)}.get(name)
     if existing is not None and not options.replace:
-        differs = _differences(connection, existing, prepared.model, prepared.head, options.pairs)
+        differs = _differences(connection, existing, made.model, made.space, options.pairs)
         if differs:
             raise ModelExistsError(
                 f"model {quoted(name)} is stored already, with other {' and '.join(differs)}; "
@@ -139,7 +251,7 @@ def _standing(
 
 def store(
     connection: DuckDBPyConnection,
-    prepared: Prepared,
+    made: Made,
     options: IngestOptions,
     progress: Progress,
 ) -> tuple[Ingested, StoredModel | None]:
@@ -148,40 +260,22 @@ def store(
     With what was done comes the model that stood there before. Raises ModelExistsError where the name is
     taken.
     """
-    model, normalized = prepared.model, prepared.normalized
-    existing = _standing(connection, prepared, options)
+    existing = _standing(connection, made, options)
     if existing is not None and not options.replace:
         return already_there(existing), existing
-
-    def tell_paired(pairs_done: int) -> None:
-        progress(Step(model.name, "pairs", pairs_done, model.n_pairs))
-        _tell_searched(prepared, progress)
-
     with transaction(connection):
-        model = replaced(model, model_id=write.next_model_id(connection))
+        model_id = write.next_model_id(connection)
         if existing is not None:
-            write.hand_over_tags(connection, existing.model_id, model.model_id)
+            write.hand_over_tags(connection, existing.model_id, model_id)
             write.delete_model(connection, existing.model_id)
-        statistics = {
-            column: getattr(normalized, column) for column in ("mean", "std", "norm", "scale")
-        }
-        write.insert_model(connection, model, normalized.center)
-        write.insert_classes(
-            connection, model.model_id, prepared.head.space, prepared.head.bias, statistics
-        )
-        write.insert_weights(connection, model.model_id, normalized.rows)
-        if model.n_pairs:
-            blocks = maths.cosine_blocks(prepared.unit_rows)
-            write.insert_pairs(connection, model.model_id, blocks, tell_paired)
-        _, neighbors = prepared.searching.result(lambda: _tell_searched(prepared, progress))
-        write.insert_neighbors(connection, model.model_id, *neighbors)
+        model = made.write(connection, model_id, progress)
     answer = _ingested("added" if existing is None else "replaced", model)
     twin = next((m.name for m in read.stored_models(connection) if _is_twin(m, model)), None)
-    return replaced(answer, other_heads=prepared.head.others, same_as=twin), existing
+    return replaced(answer, other_heads=made.others, same_as=twin), existing
 
 
 def put_index(
-    indexes: IndexCache, prepared: Prepared, answer: Ingested, before: StoredModel | None
+    indexes: IndexCache, made: Made, answer: Ingested, before: StoredModel | None
 ) -> None:
     """Write the index of a head that was stored, and delete that of the one ``before`` it.
 
@@ -189,9 +283,8 @@ def put_index(
     """
     if answer.status == "unchanged":
         return
-    index, _ = prepared.searching.result(lambda: None)
-    indexes.put(prepared.model.rows_sha256, index)
-    if before is not None and before.rows_sha256 != prepared.model.rows_sha256:
+    made.put_index(indexes)
+    if before is not None and before.rows_sha256 != made.model.rows_sha256:
         indexes.remove(before.rows_sha256)
 
 
@@ -210,11 +303,6 @@ def stored_pairs(n_classes: int, pairs: PairPolicy) -> int:
     return n_classes * (n_classes - 1) // 2 if every else 0
 
 
-def _tell_searched(prepared: Prepared, progress: Progress) -> None:
-    model = prepared.model
-    progress(Step(model.name, "neighbors", prepared.searched[0], model.n_classes))
-
-
 def _ingested(status: Literal["added", "replaced", "unchanged"], model: StoredModel) -> Ingested:
     size = (model.n_classes, model.dim)
     read_of = (model.bytes_read, model.bytes_total)
@@ -229,7 +317,9 @@ def content_hash(*arrays: NDArray[np.float32] | None) -> str:
     for array in arrays:
         values = np.empty(0, np.float32) if array is None else array
         digest.update(repr(values.shape).encode())
-        digest.update(np.ascontiguousarray(values, dtype="<f4").data)
+        for block in maths.row_blocks(len(values), values[:1].size):
+            digest.update(np.ascontiguousarray(values[block], dtype="<f4").data)
+            release(values)
     return digest.hexdigest()
 
 
@@ -277,7 +367,7 @@ def _differences(
     connection: DuckDBPyConnection,
     existing: StoredModel,
     model: StoredModel,
-    head: Head,
+    space: LabelSpace,
     pairs: PairPolicy,
 ) -> list[str]:
     differs = []
@@ -286,28 +376,9 @@ def _differences(
     if existing.normalization != model.normalization:
         differs.append(f"normalisation ({existing.normalization}, not {model.normalization})")
     stored = read.stored_classes(connection, [existing.model_id])
-    given = list(zip(head.space.labels, head.space.concepts, strict=True))
+    given = list(zip(space.labels, space.concepts, strict=True))
     if [(each.label, each.concept) for each in stored] != given:
         differs.append("labels")
     if pairs != "auto" and existing.n_pairs != model.n_pairs:
         differs.append(f"pairs ({existing.n_pairs:,}, not {model.n_pairs:,})")
     return differs
-
-
-def _neighbors(
-    index: VectorIndex, unit_rows: NDArray[np.float64], done: Callable[[int], None]
-) -> Neighbors:
-    """The stored neighbours of every class; ``done`` is told how many classes have theirs."""
-    n_classes = len(unit_rows)
-    k = min(read.STORED_NEIGHBORS, n_classes - 1)
-    indices = np.empty((n_classes, k), dtype=np.int64)
-    cosines = np.empty((n_classes, k), dtype=np.float32)
-    for start in range(0, n_classes, 1024):
-        block = np.arange(start, min(start + 1024, n_classes))
-        queries = unit_rows[block]
-        # a class is not its own neighbour
-        indices[block], cosines[block] = nearest_rows(
-            index, unit_rows, queries, k, barred=block[:, None]
-        )
-        done(int(block[-1]) + 1)
-    return indices, cosines

@@ -85,7 +85,7 @@ class Ingests(Opened):
         in no zoo, and DatabaseError; models stored before the one that failed stay, and of that one nothing
         is kept.
         """
-        from classrel_db.catalog.ingest import already_there, ingest_head, prepare
+        from classrel_db.catalog.ingest import Prepared, already_there, ingest_head
         from classrel_db.catalog.loading import load
 
         require_count("jobs", jobs, 1, _MOST_JOBS)
@@ -113,7 +113,7 @@ class Ingests(Opened):
             assert only.before is not None  # noqa: S101
             stored(already_there(only.before))
             return answers
-        prepared = prepare(found, model, options)
+        prepared = Prepared(found, model, options, self.path.parent)
         answer = ingest_head(self._database, self._indexes, prepared, options, tell)
         stored(replaced(answer, seconds=time.perf_counter() - started))
         return answers

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from classrel_db.records import StoredClass, StoredModel
+    from classrel_db.storage.arrays import Names
     from classrel_db.storage.database import Database
 
 _SHOWN_CANDIDATES = 12
+_LARGE = 50_000  # classes of a model whose names are gone through once only
 
 
 class Lookup:
@@ -30,6 +32,7 @@ class Lookup:
         self._database = database
         self._models = read.stored_models(database.reader())
         self._read_as = read.concept_map(database.reader())
+        self._names: dict[int, Names | None] = {}
         self._found: dict[tuple[str | int, tuple[int, ...]], dict[int, StoredClass]] = {}
 
     def models(self, names: str | Sequence[str] | None = None) -> list[StoredModel]:
@@ -133,15 +136,33 @@ class Lookup:
         return read.stored_classes(self._database.reader(), ids, same) if same else []
 
     def _outright(self, query: str | int, models: Sequence[StoredModel]) -> list[StoredClass]:
-        rows = read.named_classes(
-            self._database.reader(), query, [model.model_id for model in models]
-        )
+        connection = self._database.reader()
+        large = [model for model in models if model.n_classes > _LARGE]
+        if isinstance(query, int) or not large:
+            rows = read.named_classes(connection, query, [model.model_id for model in models])
+        else:
+            rows = []
+            for model in models:
+                among = self._candidates(model, query) if model in large else None
+                rows += read.named_classes(connection, query, [model.model_id], among)
         best = min((tier for tier, _ in rows), default=0)
         return [candidate for tier, candidate in rows if tier == best]
 
+    def _candidates(self, model: StoredModel, text: str) -> list[int] | None:
+        """The classes of a large model that may be meant; None, for all, when it is asked only once."""
+        if model.model_id not in self._names:
+            self._names[model.model_id] = None
+            return None
+        names = self._names[model.model_id]
+        if names is None:
+            from classrel_db.storage.arrays import Names
+
+            names = self._names[model.model_id] = Names(self._database.reader(), model.model_id)
+        return names.candidates(self._database.reader(), text)
+
     def _by_part(self, text: str, models: Sequence[StoredModel]) -> list[StoredClass]:
-        part = _folded(text)
-        return [c for c in self._everything(models) if part and part in _folded(c.label)]
+        part, ids = _folded(text), [model.model_id for model in models]
+        return read.classes_with(self._database.reader(), ids, part) if part else []
 
     def _everything(self, models: Sequence[StoredModel]) -> list[StoredClass]:
         ids = [model.model_id for model in models]

@@ -10,6 +10,8 @@ import numpy as np
 
 from classrel_db import maths
 from classrel_db.errors import ArgumentError
+from classrel_db.maths.lists import nearest_in_blocks
+from classrel_db.scratch import LARGE
 from classrel_db.storage import arrays
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 # Asked of the index beyond what is wanted, so that its rounding rarely needs a second look.
 _SPARE_CANDIDATES = 28
+# Proposed by an approximate index for each that is wanted: its rounding may have them in another order.
+_WIDER = 4
+_LEAST_PROPOSED = 100
 _KEPT_BYTES = 512 << 20  # of heads that stay in memory between questions
 
 
@@ -50,6 +55,18 @@ def signed_sum(signs: Sequence[int], rows: NDArray[np.float64]) -> NDArray[np.fl
     return total
 
 
+def is_large(model: StoredModel) -> bool:
+    """Whether the head's rows stay on the disk when it is asked."""
+    return 4 * model.n_classes * model.dim > LARGE
+
+
+def _barred(model: StoredModel, allowed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The classes that may not answer, rising."""
+    inside = np.zeros(model.n_classes, dtype=bool)
+    inside[allowed] = True
+    return np.flatnonzero(~inside)
+
+
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     unit_rows: NDArray[np.float64]
@@ -64,6 +81,7 @@ class VectorSearch:
         self._database = database
         self._indexes = indexes
         self._heads: dict[int, _Loaded] = {}
+        self._large_indexes: dict[int, VectorIndex | None] = {}
         self._lock = threading.Lock()
 
     def near_sum(self, focal: Focal, k: int) -> arrays.Answer:
@@ -71,9 +89,13 @@ class VectorSearch:
 
         The sum is normalised as the model's rows are. Raises ArgumentError where nothing is left of the sum.
         """
-        model, head = focal.model, self._load(focal.model)
+        model = focal.model
         signs, chosen = (list(part) for part in zip(*focal.terms, strict=True))
-        rows = head.unit_rows[chosen] * head.norms[chosen, None]
+        if is_large(model):
+            rows = arrays.rows_at(self._database.reader(), model, chosen).astype(np.float64)
+        else:
+            head = self._load(model)
+            rows = head.unit_rows[chosen] * head.norms[chosen, None]
         try:
             total = signed_sum(signs, rows)
         except ValueError as error:
@@ -81,7 +103,7 @@ class VectorSearch:
                 f"nothing is left of that sum in {model.name}: its classes cancel out"
             ) from error
         # a sum of centred rows is centred: only its length is still to be set
-        return self._nearest(model, head, self._normalized(model, total, None), k, focal.allowed)
+        return self._nearest(model, self._normalized(model, total, None), k, focal.allowed)
 
     def near_vector(
         self, model: StoredModel, vector: ArrayLike, k: int, among: Sequence[int]
@@ -99,36 +121,66 @@ class VectorSearch:
                 f"the vector has shape {values.shape}; {model.name} takes ({model.dim},)"
             )
         center = arrays.center(self._database.reader(), model.model_id)
-        return self._nearest(
-            model, self._load(model), self._normalized(model, values, center), k, among
-        )
+        return self._nearest(model, self._normalized(model, values, center), k, among)
 
     def answer(self, asked: str, found: Sequence[arrays.Answer]) -> DuckDBPyRelation:
         """The rows of these answers, with the columns of the ``neighbors`` macro."""
         return arrays.answers(self._database.reader(), asked, found)
 
     def _nearest(
-        self,
-        model: StoredModel,
-        head: _Loaded,
-        vector: NDArray[np.float64],
-        k: int,
-        among: Sequence[int],
+        self, model: StoredModel, vector: NDArray[np.float64], k: int, among: Sequence[int]
     ) -> arrays.Answer:
+        query = maths.unit(vector)
         allowed = np.asarray(among, dtype=np.int64)
-        query = maths.unit(vector)[None]
-        barred = np.setdiff1d(np.arange(model.n_classes), allowed)[None]
+        near = self._near_large if is_large(model) else self._near
+        indices, cosines, norms = near(model, query, k, allowed)
+        length = float(np.linalg.norm(vector))
+        return arrays.Answer(model, indices, cosines, maths.euclidean(cosines, length, norms))
+
+    def _near(
+        self, model: StoredModel, query: NDArray[np.float64], k: int, allowed: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]:
+        """The ``k`` allowed classes nearest to a unit vector, their cosines, and the norms of their rows."""
+        head, one = self._load(model), query[None]
+        barred = _barred(model, allowed)[None]
         if barred.shape[1] <= _SPARE_CANDIDATES:
-            (indices,), (cosines,) = nearest_rows(head.index, head.unit_rows, query, k, barred)
+            (indices,), (cosines,) = nearest_rows(head.index, head.unit_rows, one, k, barred)
         else:  # the index can't be asked for a part of its rows
             everyone = np.arange(len(allowed))[None]
-            (found,), (cosines,) = maths.exact_neighbors(
-                head.unit_rows[allowed], query, everyone, k
-            )
+            (found,), (cosines,) = maths.exact_neighbors(head.unit_rows[allowed], one, everyone, k)
             indices = allowed[found]
-        length = float(np.linalg.norm(vector))
-        distances = maths.euclidean(cosines, length, head.norms[indices])
-        return arrays.Answer(model, indices, cosines, distances)
+        return indices, cosines, head.norms[indices]
+
+    def _near_large(
+        self, model: StoredModel, query: NDArray[np.float64], k: int, allowed: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]:
+        """The same of a head whose rows stay on the disk: by its index, else from all of its rows."""
+        connection = self._database.reader()
+        barred = _barred(model, allowed)
+        index = None
+        if len(barred) <= _SPARE_CANDIDATES:
+            index = self._stored_index(model)
+        if index is not None:
+            (found,) = index.search(query[None], _WIDER * k + _LEAST_PROPOSED)
+            proposed = np.setdiff1d(found[found >= 0], barred)
+            if len(proposed) >= k:
+                rows = arrays.rows_at(connection, model, proposed.tolist())
+                return nearest_in_blocks(query, [(proposed, rows)], k)
+        blocks = (
+            (indices[inside], rows[inside])
+            for indices, rows in arrays.row_blocks(connection, model)
+            if (inside := np.isin(indices, allowed)).any()
+        )
+        return nearest_in_blocks(query, blocks, k)
+
+    def _stored_index(self, model: StoredModel) -> VectorIndex | None:
+        with self._lock:
+            if model.model_id not in self._large_indexes:
+                shape = (model.n_classes, model.dim)
+                self._large_indexes = {
+                    model.model_id: self._indexes.stored(model.rows_sha256, shape)
+                }
+            return self._large_indexes[model.model_id]
 
     def _load(self, model: StoredModel) -> _Loaded:
         with self._lock:

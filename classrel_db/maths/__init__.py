@@ -16,6 +16,7 @@ from classrel_db.maths.normalize import (
     normalize,
     normalize_vector,
     recover,
+    row_blocks,
 )
 from classrel_db.maths.similarity import cosine_blocks, cosines_to, euclidean, exact_neighbors, unit
 from classrel_db.maths.support import dimension_support, near_by_cosine, neighbor_support
@@ -33,5 +34,6 @@ __all__ = [
     "normalize",
     "normalize_vector",
     "recover",
+    "row_blocks",
     "unit",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classrel_db.records import NORMALIZATIONS, Normalization
+from classrel_db.scratch import release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,11 +71,14 @@ def faulty_rows(W: NDArray[np.float32]) -> list[tuple[int, str]]:
             else:
                 reason = "is constant (zero variance)"
             faults.append((block.start + int(row), reason))
+        release(W)
     return faults
 
 
-def normalize(W: NDArray[np.float32], method: Normalization) -> NormalizedHead:
-    """Normalise a head, C×D with D ≥ 2 and no faulty row (see :func:`faulty_rows`).
+def normalize(
+    W: NDArray[np.float32], method: Normalization, out: NDArray[np.float32] | None = None
+) -> NormalizedHead:
+    """Normalise a head, C×D with D ≥ 2 and no faulty row (see :func:`faulty_rows`), into ``out`` if given.
 
     - ``standardize``: each row minus its mean, divided by its sample standard deviation (ddof=1).
       Every norm is then sqrt(D-1) and Euclidean distance a function of the cosine.
@@ -89,7 +93,8 @@ def normalize(W: NDArray[np.float32], method: Normalization) -> NormalizedHead:
         raise ValueError(f"method is {method!r}; accepted: {', '.join(NORMALIZATIONS)}")
     n_classes, dim = W.shape
     center = W.mean(axis=0, dtype=np.float64) if method == "center" else None
-    rows = np.empty((n_classes, dim), dtype=np.float32)
+    release(W)
+    rows = np.empty((n_classes, dim), dtype=np.float32) if out is None else out
     mean, std, norm, scale = (np.empty(n_classes) for _ in range(4))
     for block in row_blocks(n_classes, dim):
         part = W[block].astype(np.float64)
@@ -109,6 +114,7 @@ def normalize(W: NDArray[np.float32], method: Normalization) -> NormalizedHead:
         np.divide(part, scale[block, None], out=part, where=scale[block, None] > 0)
         rows[block] = part
         norm[block] = _lengths(rows[block].astype(np.float64))
+        release(W, rows)
     return NormalizedHead(method, rows, mean, std, norm, scale, center)
 
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from classrel_db.sources.formats.dtypes import Tensor
     from classrel_db.sources.head import HeadKeys
 
-_LARGEST = 1 << 32  # bytes of a head, stored or as float32: 21,841 classes × 49,000 dimensions
+_LARGEST = 1 << 32  # bytes of a head that has to be in memory: 21,841 classes × 49,000 dimensions
+
+_LONGEST_ROW = 1 << 20  # dimensions of a head that is worked on row by row
 
 
 class Checkpoint(Protocol):
@@ -37,6 +39,9 @@ class Checkpoint(Protocol):
     @property
     def usual_head(self) -> str | None:
         """The tensor that the format itself calls the head, where it does."""
+
+    def in_blocks(self, key: str) -> bool:
+        """Whether ``read`` gets this tensor onto the disk, block by block, when it is large."""
 
     def extent(self, key: str) -> int:
         """The bytes that ``read`` takes from the file."""
@@ -116,11 +121,13 @@ def read_head(
                 f"it needs at least 2 classes and 2 dimensions"
             )
         extent = _extent(checkpoint, keys)
-        if max(extent, 4 * n_classes * dim) > _LARGEST:
+        in_blocks = checkpoint.in_blocks(keys.weight) and dim <= _LONGEST_ROW
+        if not in_blocks and max(extent, 4 * n_classes * dim) > _LARGEST:
             raise SourceError(
                 f"the head {quoted(keys.weight)} of {file.shown} ({n_classes}×{dim}) does not fit in "
                 f"memory: it would take {max(extent, 4 * n_classes * dim) / 1e9:,.1f} GB, and up to "
-                f"{_LARGEST / 1e9:.1f} GB are read; is it the head?"
+                f"{_LARGEST / 1e9:.1f} GB are read of such a file; is it the head? Larger ones are read from "
+                f".safetensors and .pth"
             )
         file.expect(extent)
         weight = read_scaled(checkpoint, keys.weight, file.shown)

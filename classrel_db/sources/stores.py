@@ -42,7 +42,7 @@ class Store:
                 f"can't read {self._shown}: {self._reason(error)}; addresses begin with https://, s3://, "
                 f"gs:// or another protocol of fsspec that needs nothing else"
             ) from error
-        except _store_errors() as error:
+        except store_errors() as error:
             raise self._unreadable(error) from error
 
     def fetch(self, start: int, into: memoryview, arrived: Arrived) -> None:
@@ -69,7 +69,7 @@ class Store:
                 raise SourceError(
                     f"{self._shown} changed while it was read; nothing of it is kept, run this again"
                 )
-        except _store_errors() as error:
+        except store_errors() as error:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> SourceError:
@@ -91,7 +91,7 @@ class Store:
         return text
 
 
-def _store_errors() -> tuple[type[Exception], ...]:
+def store_errors() -> tuple[type[Exception], ...]:
     """What the file systems of fsspec raise; some let their own library's errors through."""
     found: list[type[Exception]] = [OSError]
     try:

@@ -10,12 +10,15 @@ from classrel_db.storage import read
 from classrel_db.storage.arrow import column, numbers, text_lists, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
     from numpy.typing import NDArray
 
     from classrel_db.records import Finding, StoredModel
+
+_ROWS_A_BLOCK = 8_192
 
 
 def rows(connection: DuckDBPyConnection, model: StoredModel) -> NDArray[np.float32]:
@@ -33,6 +36,56 @@ def rows(connection: DuckDBPyConnection, model: StoredModel) -> NDArray[np.float
         )
     matrix: NDArray[np.float32] = values.reshape(len(vectors), -1)
     return matrix
+
+
+def rows_at(
+    connection: DuckDBPyConnection, model: StoredModel, indices: Sequence[int]
+) -> NDArray[np.float32]:
+    """The normalised rows of some classes, n×D, in the order given. Raises ValueError where one is gone."""
+    table = connection.sql(
+        # not list_contains: by a join DuckDB reads the rows in question only
+        f"""
+        SELECT class_idx, vector FROM weights
+        WHERE model_id = {model.model_id:d} AND class_idx IN (SELECT unnest($indices))
+        """,  # noqa: S608
+        params={"indices": list(indices)},
+    ).to_arrow_table()
+    found, rows = _rows_of(table.combine_chunks().to_batches(), model)
+    order = np.argsort(found)
+    places = np.searchsorted(found[order], indices)
+    if len(found) < len(set(indices)):
+        raise ValueError(f"{len(set(indices)) - len(found)} rows are missing")
+    matrix: NDArray[np.float32] = rows[order[places]]
+    return matrix
+
+
+def row_blocks(
+    connection: DuckDBPyConnection, model: StoredModel
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """The normalised rows of one model by their indices, some at a time: (n,) and n×D.
+
+    Raises ValueError where they differ in length.
+    """
+    batches = connection.sql(
+        "SELECT class_idx, vector FROM weights WHERE model_id = $id",
+        params={"id": model.model_id},
+    ).to_arrow_reader(_ROWS_A_BLOCK)
+    for batch in batches:
+        yield _rows_of([batch], model)
+
+
+def _rows_of(
+    batches: Sequence[pa.RecordBatch], model: StoredModel
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The columns class_idx and vector."""
+    if not batches:
+        return np.empty(0, dtype=np.int64), np.empty((0, model.dim), dtype=np.float32)
+    (batch,) = batches
+    indices, vectors = batch.column(0), batch.column(1)
+    if not len(batch) or len(vectors.flatten()) != len(batch) * model.dim:
+        raise ValueError(f"not all rows have {model.dim} values")
+    values = np.asarray(vectors.flatten(), dtype=np.float32)
+    return np.asarray(indices, dtype=np.int64), values.reshape(len(batch), model.dim)
 
 
 def pair_cosines(connection: DuckDBPyConnection, model: StoredModel) -> NDArray[np.float32] | None:
@@ -65,8 +118,33 @@ def norms(connection: DuckDBPyConnection, model_id: int) -> NDArray[np.float64]:
     """The norm of each stored row (C,)."""
     found = connection.execute(
         "SELECT norm FROM classes WHERE model_id = ? ORDER BY class_idx", [model_id]
-    ).fetchall()
-    return np.asarray(found, dtype=np.float64).reshape(-1)
+    ).fetchnumpy()
+    return np.asarray(found["norm"], dtype=np.float64)
+
+
+class Names:
+    """The names of all classes of one model, to find those that may be meant without reading a million."""
+
+    def __init__(self, connection: DuckDBPyConnection, model_id: int) -> None:
+        found = connection.execute(
+            """
+            SELECT hash(lower(nfc_normalize(label))) AS label, hash(lower(concept)) AS concept, class_idx
+            FROM classes WHERE model_id = ?
+            """,
+            [model_id],
+        ).fetchnumpy()
+        self._hashes = (found["label"], found["concept"])
+        self._indices = found["class_idx"]
+
+    def candidates(self, connection: DuckDBPyConnection, text: str) -> list[int]:
+        """The indices of the classes of that label or concept, but for case; and ``text`` as an index."""
+        wanted = connection.execute(
+            "SELECT hash(lower(nfc_normalize($text))), hash(lower($text))", {"text": text}
+        ).fetchall()
+        same = [hashes == one for hashes, one in zip(self._hashes, wanted[0], strict=True)]
+        found: list[int] = self._indices[same[0] | same[1]].tolist()
+        is_index = text.isascii() and text.isdigit() and len(text) < 10
+        return [*found, *([int(text)] if is_index else [])]
 
 
 def row_statistics(connection: DuckDBPyConnection, model_id: int) -> dict[str, NDArray[np.float64]]:

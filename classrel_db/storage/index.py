@@ -12,18 +12,20 @@ import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
 State = Literal["ok", "absent", "damaged"]
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
+_CHUNK = 1 << 20  # bytes
+_ROUNDS = 10  # of k-means
 
 
 def folder_of(database: Path) -> Path:
@@ -31,8 +33,25 @@ def folder_of(database: Path) -> Path:
     return database.with_name(f"{database.stem}.faiss")
 
 
+def train_centroids(sample: NDArray[np.float32], number: int, seed: int) -> NDArray[np.float32]:
+    """``number`` centroids of unit rows n×D by spherical k-means, of unit length themselves.
+
+    The same with any number of threads, as a test holds FAISS to.
+    """
+    import faiss
+
+    dim = sample.shape[1]
+    clustering = faiss.Clustering(dim, number)
+    clustering.niter, clustering.seed, clustering.spherical = _ROUNDS, seed, True
+    clustering.min_points_per_centroid = 1  # a warning otherwise
+    clustering.max_points_per_centroid = len(sample)
+    clustering.train(sample, faiss.IndexFlatIP(dim))
+    found: NDArray[np.float32] = faiss.vector_to_array(clustering.centroids).reshape(number, dim)
+    return found
+
+
 class VectorIndex:
-    """Exact inner-product search over the unit rows of one head."""
+    """Inner-product search over the unit rows of one head."""
 
     def __init__(self, index: Any) -> None:
         self._index = index
@@ -47,6 +66,42 @@ class VectorIndex:
         index.add(rows)
         return cls(index)
 
+    @classmethod
+    def build_lists(
+        cls,
+        centroids: NDArray[np.float32],
+        sample: NDArray[np.float32],
+        blocks: Iterable[tuple[NDArray[np.float32], NDArray[np.int32]]],
+        *,
+        bits: Literal[4, 8],
+        searched: int,
+    ) -> VectorIndex:
+        """An inverted file of unit rows, of which so many lists are ``searched``; with ``bits`` a dimension.
+
+        ``blocks`` are of rows n×D, in their order, and of the list (n,) that each belongs to; ``sample``
+        n×D says what values there are to tell apart.
+        """
+        import faiss
+
+        number, dim = centroids.shape
+        quantizer = faiss.IndexFlatIP(dim)
+        quantizer.add(centroids)
+        kind = {4: faiss.ScalarQuantizer.QT_4bit, 8: faiss.ScalarQuantizer.QT_8bit}[bits]
+        index = faiss.IndexIVFScalarQuantizer(
+            quantizer, dim, number, kind, faiss.METRIC_INNER_PRODUCT, False
+        )
+        index.train(sample)
+        index.nprobe = searched
+        for rows, lists in blocks:
+            ids = np.arange(index.ntotal, index.ntotal + len(rows), dtype=np.int64)
+            wide = lists.astype(np.int64)
+            contiguous = np.ascontiguousarray(rows, dtype=np.float32)
+            # not add(), which would look for the lists again
+            index.add_core(
+                len(rows), faiss.swig_ptr(contiguous), faiss.swig_ptr(ids), faiss.swig_ptr(wide)
+            )
+        return cls(index)
+
     @property
     def shape(self) -> tuple[int, int]:
         return int(self._index.ntotal), int(self._index.d)
@@ -54,7 +109,8 @@ class VectorIndex:
     def search(self, queries: NDArray[np.floating], k: int) -> NDArray[np.int64]:
         """The ``k`` rows (at most C) nearest to each of n×D queries: n×k, best first.
 
-        The answer may be off by float32 rounding; ``maths.exact_neighbors`` puts it right.
+        The answer may be off by float32 rounding, or by that of an approximate index: whoever asks puts it
+        in order. Where its lists hold fewer, -1 stands at the end.
         """
         n_rows, dim = self.shape
         if queries.ndim != 2 or queries.shape[1] != dim:
@@ -89,7 +145,6 @@ class IndexCache:
         """Write the file whole or not at all; a folder that can't be written costs only time."""
         import faiss
 
-        content = faiss.serialize_index(index._index).data  # not copied: it is as large as the head
         try:
             self.folder.mkdir(exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".partial")
@@ -97,14 +152,19 @@ class IndexCache:
             return
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.write(_digest(key, content))
+                written = _Digested(file, key)
+                faiss.write_index(index._index, faiss.PyCallbackIOWriter(written.write, _CHUNK))  # type: ignore[attr-defined]
+                file.write(written.digest.digest())
             Path(temporary).replace(self.path(key))
-        except OSError:
+        except (OSError, RuntimeError):  # FAISS's own, of what a write has raised
             Path(temporary).unlink(missing_ok=True)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+    def stored(self, key: str, shape: tuple[int, int]) -> VectorIndex | None:
+        """The index of the head whose rows hash to ``key``, if its file is there and in order."""
+        return self._read(key, shape)
 
     def remove(self, key: str) -> None:
         """Forget one head's index; the folder goes with its last file.
@@ -123,20 +183,37 @@ class IndexCache:
 
     def _read(self, key: str, shape: tuple[int, int]) -> VectorIndex | None:
         try:
-            stored = memoryview(self.path(key).read_bytes())
+            with self.path(key).open("rb") as file:
+                left = os.fstat(file.fileno()).st_size - _DIGEST_BYTES
+                digest = _digest_of(key)
+                while left > 0 and (chunk := file.read(min(_CHUNK, left))):
+                    digest.update(chunk)
+                    left -= len(chunk)
+                if left or file.read() != digest.digest():
+                    return None
+                import faiss
+
+                # only bytes that this module wrote come so far; of the open file, whatever has taken its
+                # name in the meantime
+                file.seek(0)
+                reader = faiss.PyCallbackIOReader(file.read, _CHUNK)  # type: ignore[attr-defined]
+                index = VectorIndex(faiss.read_index(reader))
         except OSError:
             return None
-        content, digest = stored[:-_DIGEST_BYTES], stored[-_DIGEST_BYTES:]
-        if digest != _digest(key, content):
-            return None
-        import faiss
-
-        # only bytes that this module wrote come so far
-        index = VectorIndex(faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8)))
         return index if index.shape == shape else None
 
 
-def _digest(key: str, content: memoryview) -> bytes:
-    digest = hashlib.sha256(key.encode() + b"\0")
-    digest.update(content)
-    return digest.digest()
+class _Digested:
+    """A file that is written, and the hash of what was written to it."""
+
+    def __init__(self, file: BinaryIO, key: str) -> None:
+        self._file = file
+        self.digest = _digest_of(key)
+
+    def write(self, content: bytes) -> int:
+        self.digest.update(content)
+        return self._file.write(content)
+
+
+def _digest_of(key: str) -> hashlib._Hash:
+    return hashlib.sha256(key.encode() + b"\0")

@@ -46,9 +46,9 @@ def info(connection: DuckDBPyConnection, model_id: int) -> DuckDBPyRelation:
     return connection.sql(
         """
         SELECT name AS model, source, uri, revision, etag, head_key, n_classes, dim, dtype, weight_error,
-               cosine_error, license, reference, label_space, normalization, n_pairs, bytes_read,
-               bytes_total, ingested_at, classrel_version, versions, weights_sha256, rows_sha256,
-               concepts_sha256
+               cosine_error, license, reference, label_space, normalization, n_pairs, search, recall,
+               recall_low, recall_sample, bytes_read, bytes_total, ingested_at, classrel_version, versions,
+               weights_sha256, rows_sha256, concepts_sha256
         FROM models WHERE model_id = $id
         """,
         params={"id": model_id},
@@ -70,15 +70,28 @@ def classes(connection: DuckDBPyConnection, model_id: int, pattern: str | None) 
 
 
 def named_classes(
-    connection: DuckDBPyConnection, query: str | int, model_ids: Sequence[int]
+    connection: DuckDBPyConnection,
+    query: str | int,
+    model_ids: Sequence[int],
+    among: Sequence[int] | None = None,
 ) -> list[tuple[int, StoredClass]]:
     """Classes of these models that ``query`` names outright: by label, concept or index.
 
     Each with a tier; the lower, the better it fits: label 1, label but for case and form (NFC) 2, concept 3,
-    concept but for case 4, index 5. An int is an index only.
+    concept but for case 4, index 5. An int is an index only. Only the indices ``among`` are looked at.
     """
     text = str(query)
     index = int(text) if isinstance(query, int) or (text.isascii() and text.isdigit()) else None
+    index = index if index is not None and index < 2**31 else None
+    if not model_ids:
+        return []
+    if isinstance(query, int):
+        among = [] if index is None else [index]
+    ids = ", ".join(f"{each:d}" for each in model_ids)
+    # as constants, not parameters: by them DuckDB knows what it need not read
+    places = (
+        "" if among is None else f"AND class_idx IN ({', '.join(f'{i:d}' for i in among) or -1})"
+    )
     rows = connection.execute(
         f"""
         SELECT
@@ -92,7 +105,7 @@ def named_classes(
             END AS tier,
             {_CLASS}
         FROM classes
-        WHERE list_contains($ids, model_id) AND (
+        WHERE model_id IN ({ids}) {places} AND (
             class_idx = $index
             OR NOT $index_only AND (
                 lower(nfc_normalize(label)) = lower(nfc_normalize($text))
@@ -101,14 +114,24 @@ def named_classes(
         )
         ORDER BY model_id, class_idx
         """,  # noqa: S608
-        {
-            "text": text,
-            "index": index if index is not None and index < 2**31 else None,
-            "index_only": isinstance(query, int),
-            "ids": list(model_ids),
-        },
+        {"text": text, "index": index, "index_only": isinstance(query, int)},
     ).fetchall()
     return [(tier, StoredClass(*row)) for tier, *row in rows]
+
+
+def classes_with(
+    connection: DuckDBPyConnection, model_ids: Sequence[int], part: str
+) -> list[StoredClass]:
+    """The classes of these models with ``part`` (in NFC, lower case) in their label, by model and index."""
+    rows = connection.execute(
+        f"""
+        SELECT {_CLASS} FROM classes
+        WHERE list_contains($ids, model_id) AND contains(lower(nfc_normalize(label)), $part)
+        ORDER BY model_id, class_idx
+        """,  # noqa: S608
+        {"ids": list(model_ids), "part": part},
+    ).fetchall()
+    return [StoredClass(*row) for row in rows]
 
 
 def stored_classes(
@@ -202,8 +225,10 @@ def nearest(
                    o.concept AS neighbor_concept, n.cosine,
                    euclidean(n.cosine, $norm::DOUBLE, o.norm) AS euclidean
             FROM neighbors AS n
-            JOIN classes AS o ON o.model_id = n.model_id AND o.class_idx = n.neighbor_idx
-            WHERE n.model_id = {found.model_id:d} AND n.class_idx = {found.index:d} AND n.rank <= {k:d}
+            -- over one column: DuckDB then reads the rows in question only, of a million classes too
+            JOIN classes AS o ON o.class_idx = n.neighbor_idx
+            WHERE o.model_id = {found.model_id:d} AND n.model_id = {found.model_id:d}
+              AND n.class_idx = {found.index:d} AND n.rank <= {k:d}
         """  # noqa: S608
     else:
         body = f"""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from classrel_db.scratch import release
 from classrel_db.storage import read
 from classrel_db.storage.arrow import column, texts
 from classrel_db.version import __version__
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from classrel_db.records import LabelSpace, StoredModel
 
+_BYTES_PER_INSERT = 64 << 20  # of rows that may lie on the disk
 _PAIRS_PER_INSERT = 4_000_000  # 48 MB of Arrow; an insert's fixed cost is lost in it
 
 
@@ -80,9 +82,11 @@ def insert_weights(
     import pyarrow as pa
 
     n, dim = rows.shape
-    vectors = pa.FixedSizeListArray.from_arrays(column(rows.reshape(-1)), dim)
-    columns = {"class_idx": column(np.arange(n, dtype=np.int32)), "vector": vectors}
-    _insert(connection, "weights", model_id, columns)
+    for block in _blocks(n, 4 * dim):
+        vectors = pa.FixedSizeListArray.from_arrays(column(rows[block].reshape(-1)), dim)
+        indices = np.arange(block.start, block.stop, dtype=np.int32)
+        _insert(connection, "weights", model_id, {"class_idx": column(indices), "vector": vectors})
+        release(rows)
 
 
 def insert_pairs(
@@ -106,18 +110,21 @@ def insert_pairs(
 def insert_neighbors(
     connection: DuckDBPyConnection,
     model_id: int,
-    indices: NDArray[np.int64],
+    indices: NDArray[np.int32],
     cosines: NDArray[np.float32],
 ) -> None:
     """The rows of ``neighbors`` from C×k indices and cosines, nearest first."""
     n, k = indices.shape
-    columns = {
-        "class_idx": column(np.repeat(np.arange(n, dtype=np.int32), k)),
-        "rank": column(np.tile(np.arange(1, k + 1, dtype=np.int32), n)),
-        "neighbor_idx": column(indices.reshape(-1).astype(np.int32)),
-        "cosine": column(cosines.reshape(-1)),
-    }
-    _insert(connection, "neighbors", model_id, columns)
+    for block in _blocks(n, 16 * k):
+        some = np.arange(block.start, block.stop, dtype=np.int32)
+        columns = {
+            "class_idx": column(np.repeat(some, k)),
+            "rank": column(np.tile(np.arange(1, k + 1, dtype=np.int32), len(some))),
+            "neighbor_idx": column(indices[block].reshape(-1)),
+            "cosine": column(cosines[block].reshape(-1)),
+        }
+        _insert(connection, "neighbors", model_id, columns)
+        release(indices, cosines)
 
 
 def delete_model(connection: DuckDBPyConnection, model_id: int) -> None:
@@ -140,6 +147,12 @@ def hand_over_tags(connection: DuckDBPyConnection, model_id: int, successor: int
     connection.execute(
         "UPDATE tags SET model_id = $new WHERE model_id = $old", {"old": model_id, "new": successor}
     )
+
+
+def _blocks(n: int, row_bytes: int) -> Iterator[slice]:
+    step = max(1, _BYTES_PER_INSERT // row_bytes)
+    for start in range(0, n, step):
+        yield slice(start, min(start + step, n))
 
 
 def _pair_columns(start: int, cosines: NDArray[np.float32]) -> Iterator[dict[str, pa.Array]]:

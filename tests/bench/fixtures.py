@@ -82,7 +82,7 @@ def many(folder: Path) -> None:
     import numpy as np
 
     from classrel_db import sources
-    from classrel_db.catalog.ingest import ingest_head, prepare
+    from classrel_db.catalog.ingest import Prepared, ingest_head
     from classrel_db.records import Head, IngestOptions
     from classrel_db.storage.database import Database
     from classrel_db.storage.index import IndexCache, folder_of
@@ -99,7 +99,7 @@ def many(folder: Path) -> None:
         noise = 0.02 * number / MANY * rng.standard_normal((n_classes, 256))
         weight = (base.weight @ basis + noise).astype("f4")
         head = Head(weight, None, base.space, "bench", "x", "k", 1, 1)
-        prepared = prepare(head, f"model{number:03d}", options)
+        prepared = Prepared(head, f"model{number:03d}", options)
         ingest_head(database, indexes, prepared, options, lambda step: None)
 
 

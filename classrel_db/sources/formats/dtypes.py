@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from classrel_db.scratch import LARGE, release, scratch_array
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from classrel_db.sources.counted import CountingFile
 
 ByteOrder = Literal["<", ">"]
 
@@ -44,6 +48,7 @@ SUPPORTED = tuple(_STORED_AS)
 INTEGERS = ("I8", "U8")
 SCALED = (*INTEGERS, *(dtype for dtype in SUPPORTED if dtype.startswith("F8_")))
 
+_BLOCK = 16 << 20  # bytes of a large tensor that are read at a time
 _ROWS = 256  # whose steps are in memory at once, as float64
 
 
@@ -80,6 +85,26 @@ def as_float32(
     if dtype.startswith("F8_"):
         return np.take(_float8(dtype), stored)
     return rounded(stored)
+
+
+def read_float32(
+    file: CountingFile, start: int, length: int, dtype: str, order: ByteOrder = "<"
+) -> NDArray[np.float32]:
+    """The numbers that lie at ``start`` in ``file``, in ``length`` bytes, as a flat float32 array.
+
+    A large one lies on the disk, in the system's folder for temporary files, and is read block by block.
+    """
+    if length <= LARGE:
+        return as_float32(file.read_range(start, length), dtype, order)
+    size = itemsize(dtype)
+    found = scratch_array((length // size,), "<f4", None)
+    block = _BLOCK // size
+    for at in range(0, len(found), block):
+        part = slice(at, min(at + block, len(found)))
+        content = file.read_range(start + at * size, (part.stop - at) * size)
+        found[part] = as_float32(content, dtype, order)
+        release(found)
+    return found
 
 
 def rounded(numbers: NDArray[np.number]) -> NDArray[np.float32]:

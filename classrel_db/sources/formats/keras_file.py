@@ -109,6 +109,9 @@ class KerasFile:
         outputs, before = self._graph.outputs, self._graph.before
         return last_layer(outputs, self._layers, before, self.shapes, self._file.shown)
 
+    def in_blocks(self, _key: str) -> bool:
+        return False
+
     def extent(self, key: str) -> int:
         return self._weights.datasets[self._paths[key][1]].length
 

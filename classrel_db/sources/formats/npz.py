@@ -58,6 +58,9 @@ class NpzFile:
         self.shapes = {key: shape for key, (shape, _dtype) in headers.items()}
         self._dtypes = {key: dtype for key, (_shape, dtype) in headers.items()}
 
+    def in_blocks(self, _key: str) -> bool:
+        return False
+
     def extent(self, key: str) -> int:
         return self._members[key].compress_size
 

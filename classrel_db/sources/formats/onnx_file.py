@@ -89,6 +89,9 @@ class OnnxFile:
         shapes = {key: self.shapes[key] for key in self._layers.values()}
         return last_layer(outputs, self._layers, self._graph.before, shapes, self._file.shown)
 
+    def in_blocks(self, _key: str) -> bool:
+        return False
+
     def extent(self, key: str) -> int:
         tensor = self._tensors[key][1].tensor
         return self._length(key, tensor) if tensor.data_location else 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from classrel_db.errors import SourceError
-from classrel_db.sources.formats.dtypes import SUPPORTED, Tensor, as_float32, itemsize
+from classrel_db.sources.formats.dtypes import SUPPORTED, Tensor, itemsize, read_float32
 from classrel_db.spelling import quoted
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ class SafetensorsFile:
         self._tensors = _tensors(file)
         self.shapes = {key: stored.shape for key, stored in self._tensors.items()}
 
+    def in_blocks(self, _key: str) -> bool:
+        return True
+
     def extent(self, key: str) -> int:
         return self._tensors[key].length
 
@@ -53,8 +56,8 @@ class SafetensorsFile:
                 f"{quoted(key)} of {self._file.shown} is stored as {quoted(stored.dtype)}; a head "
                 f"is read from {', '.join(SUPPORTED)}: convert it to one of these"
             )
-        content = self._file.read_range(stored.start, stored.length)
-        return Tensor(as_float32(content, stored.dtype).reshape(stored.shape), stored.dtype)
+        numbers = read_float32(self._file, stored.start, stored.length, stored.dtype)
+        return Tensor(numbers.reshape(stored.shape), stored.dtype)
 
     def labels(self) -> LabelSpace | None:
         return None

@@ -54,6 +54,9 @@ class ShardedFile:
             raise _malformed(self._index, f"{quoted(key)} is not in {quoted(name)}")
         return found
 
+    def in_blocks(self, key: str) -> bool:
+        return bool(self.shard(key).in_blocks(key))
+
     def extent(self, key: str) -> int:
         return int(self.shard(key).extent(key))
 

@@ -110,6 +110,9 @@ class TfliteFile:
         outputs = self._graph.numbers(2, "<i4").tolist()
         return last_layer(outputs, self._layers, self._before, self.shapes, self._file.shown)
 
+    def in_blocks(self, _key: str) -> bool:
+        return False
+
     def extent(self, key: str) -> int:
         return self._stored[key].length
 

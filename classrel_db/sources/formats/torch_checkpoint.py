@@ -6,12 +6,13 @@ where in the file a storage lies.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from classrel_db.errors import SourceError
-from classrel_db.sources.formats.dtypes import Tensor, as_float32
+from classrel_db.sources.formats.dtypes import Tensor, read_float32
 from classrel_db.sources.formats.torch_legacy import open_legacy
 from classrel_db.sources.formats.torch_pickle import REMEDY
 from classrel_db.sources.formats.torch_zip import open_zip
@@ -68,6 +69,10 @@ class TorchFile:
         self._views = views
         self.shapes = {key: view.shape for key, view in views.items()}
 
+    def in_blocks(self, key: str) -> bool:
+        view = self._views[key]
+        return view.extent == math.prod(view.shape) * view.itemsize and not view.negated
+
     def extent(self, key: str) -> int:
         return self._views[key].extent
 
@@ -79,8 +84,8 @@ class TorchFile:
                 f"from {', '.join(_DTYPES)}: convert it to one of these"
             )
         dtype = _DTYPES[view.dtype]
-        content = self._file.read_range(self._start(key, view), view.extent)
-        numbers = as_float32(content, dtype, self._layout.order)
+        start = self._start(key, view)
+        numbers = read_float32(self._file, start, view.extent, dtype, self._layout.order)
         strides = [stride * numbers.itemsize for stride in view.strides]
         strided = np.lib.stride_tricks.as_strided(numbers, view.shape, strides)
         return Tensor(np.ascontiguousarray(-strided if view.negated else strided), dtype)
