@@ -185,8 +185,9 @@ class ZooEntry:
 class Ingested:
     """What one ingest did: ``status`` is added, replaced or unchanged.
 
-    ``dtype`` and ``cosine_error`` are as of StoredModel. ``other_heads`` are the heads beside this one in
-    the same model, ``same_as`` is a model that holds the very same weights under another name.
+    ``dtype``, ``cosine_error``, ``search``, ``recall`` and ``recall_low`` are as of StoredModel.
+    ``other_heads`` are the heads beside this one in the same model, ``same_as`` is a model that holds the
+    very same weights under another name.
     """
 
     model: str
@@ -201,6 +202,9 @@ class Ingested:
     cosine_error: float | None = 0.0
     other_heads: tuple[str, ...] = ()
     same_as: str | None = None
+    search: str = "exact"
+    recall: float = 1.0
+    recall_low: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

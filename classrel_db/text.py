@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import floor
+
 # Controls and the marks that turn the direction of the text after them: shown, never sent.
 _UNSAFE = {
     *range(0x20),
@@ -34,6 +36,14 @@ def rounded_to(dtype: str, cosine_error: float) -> str:
 
     bound = Context(prec=2, rounding=ROUND_CEILING).create_decimal(str(cosine_error))
     return f"{dtype}: cosines are known to within {bound:f}"
+
+
+def searched(recall: float, low: float) -> str:
+    """How many of the true neighbours an approximate search has found: never more than it did."""
+    return (
+        f"neighbours approximate: {floor(recall * 1000) / 10} % of the 10 nearest of a class (95 % interval "
+        f"from {floor(low * 1000) / 10} %)"
+    )
 
 
 def megabytes(count: float) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 from classrel_db import maths
 from classrel_db.catalog.background import Background
 from classrel_db.catalog.provenance import provenance
-from classrel_db.catalog.searching import EXACT_LIMIT, Found, LargeSearch, search_exactly
+from classrel_db.catalog.searching import Found, LargeSearch, search_exactly
+from classrel_db.catalog.vectors import is_exact, is_large
 from classrel_db.errors import (
     ArgumentError,
     MissingDatabaseError,
@@ -104,19 +105,20 @@ class Prepared:
         k = min(read.STORED_NEIGHBORS, n_classes - 1)
         self._unit_rows = None
         large = None
-        if n_classes > EXACT_LIMIT or out is not None:
+        if is_large(self.model):
             large = LargeSearch(
                 self.normalized.rows,
                 self.normalized.norm,
                 k,
                 memory=options.memory,
                 folder=folder,
-                exact=options.exact or n_classes <= EXACT_LIMIT,
+                exact=options.exact or is_exact(n_classes),
             )
         if large is None:
             self._unit_rows = maths.unit(self.normalized.rows)
         if self.model.n_pairs and self._unit_rows is None:
             self._unit_rows = self._all_unit_rows(options.memory)
+        self._memory = options.memory if large is not None else None
         self._searched = 0
 
         def search(step: Callable[[], None]) -> Found:
@@ -148,6 +150,8 @@ class Prepared:
         self, connection: DuckDBPyConnection, model_id: int, progress: Progress
     ) -> StoredModel:
         model, normalized = replaced(self.model, model_id=model_id), self.normalized
+        if self._memory is not None:
+            write.bound_memory(connection, self._memory // 2)
         write.insert_classes(connection, model_id, self.space, self.head.bias, self.statistics)
         write.insert_weights(connection, model_id, normalized.rows)
 
@@ -307,7 +311,17 @@ def _ingested(status: Literal["added", "replaced", "unchanged"], model: StoredMo
     size = (model.n_classes, model.dim)
     read_of = (model.bytes_read, model.bytes_total)
     return Ingested(
-        model.name, status, *size, model.n_pairs, *read_of, 0.0, model.dtype, model.cosine_error
+        model.name,
+        status,
+        *size,
+        model.n_pairs,
+        *read_of,
+        seconds=0.0,
+        dtype=model.dtype,
+        cosine_error=model.cosine_error,
+        search=model.search,
+        recall=model.recall,
+        recall_low=model.recall_low,
     )
 
 
@@ -318,9 +332,14 @@ def content_hash(*arrays: NDArray[np.float32] | None) -> str:
         values = np.empty(0, np.float32) if array is None else array
         digest.update(repr(values.shape).encode())
         for block in maths.row_blocks(len(values), values[:1].size):
-            digest.update(np.ascontiguousarray(values[block], dtype="<f4").data)
+            add_content(digest, values[block])
             release(values)
     return digest.hexdigest()
+
+
+def add_content(digest: hashlib._Hash, values: NDArray[np.float32]) -> None:
+    """Go on with a :func:`content_hash` that began with the shape of all values."""
+    digest.update(np.ascontiguousarray(values, dtype="<f4").data)
 
 
 def concepts_hash(concepts: Sequence[str]) -> str:

@@ -34,15 +34,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 U = TypeVar("U")
 
-EXACT_LIMIT = 30_000  # classes; beyond, every class is held against the nearest lists alone
-
 _PER_LIST = 40  # rows that a centroid is the mean of, in the sample it is found from
 _SAMPLE = (
     1_000  # classes whose true neighbours are found, half to choose by and half to measure with
 )
 _RECALL_AT = 10
 _WANTED_RECALL = 0.995  # of the half that is chosen by
-_MOST_SEARCHED = 8  # at most one in so many lists: more is no longer much quicker than all
+# At most one in so many lists: more is no longer much quicker than all. Unless all is little work, by the
+# multiplications and additions: ten minutes of two cores.
+_MOST_SEARCHED = 8
+_LITTLE_WORK = 4e13
 _ASSIGNED = 4_096  # rows that are held against all centroids at a time
 _SEED = 0
 _BASE_BYTES = 700_000_000  # of the program, its libraries and DuckDB's own buffers
@@ -154,7 +155,7 @@ class LargeSearch:
         truth = np.concatenate(list(self._truth(asked, step)))
         places = lists.ranks(asked, truth)
         chosen_by, measured_with = places[::2], asked[1::2]
-        searched = _enough(chosen_by, max(1, self._lists // _MOST_SEARCHED))
+        searched = _enough(chosen_by, self._most_searched())
         parts = (
             (block, lists.candidates(number, searched, self._k + 1))
             for number in range(len(lists))
@@ -184,6 +185,11 @@ class LargeSearch:
             max(0.0, float(share.mean() - 1.96 * error)),
             len(share),
         )
+
+    def _most_searched(self) -> int:
+        n_classes, dim = self._stored.shape
+        little = self._lists * _LITTLE_WORK / (2 * n_classes * n_classes * dim)
+        return min(self._lists, max(1, self._lists // _MOST_SEARCHED, int(little)))
 
     def _near_lists(
         self, centroids: NDArray[np.float32], step: Callable[[], None]

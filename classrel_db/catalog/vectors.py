@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from classrel_db.storage.database import Database
     from classrel_db.storage.index import IndexCache, VectorIndex
 
+EXACT_LIMIT = 30_000  # classes; beyond, every class is held against the nearest lists alone
+
 # Asked of the index beyond what is wanted, so that its rounding rarely needs a second look.
 _SPARE_CANDIDATES = 28
 # Proposed by an approximate index for each that is wanted: its rounding may have them in another order.
@@ -55,9 +57,14 @@ def signed_sum(signs: Sequence[int], rows: NDArray[np.float64]) -> NDArray[np.fl
     return total
 
 
+def is_exact(n_classes: int) -> bool:
+    """Whether every class of a head is held against every other, unasked."""
+    return n_classes <= EXACT_LIMIT
+
+
 def is_large(model: StoredModel) -> bool:
-    """Whether the head's rows stay on the disk when it is asked."""
-    return 4 * model.n_classes * model.dim > LARGE
+    """Whether a head is worked on block by block: its rows stay on the disk when it is asked."""
+    return not is_exact(model.n_classes) or 4 * model.n_classes * model.dim > LARGE
 
 
 def _barred(model: StoredModel, allowed: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from classrel_db import maths
-from classrel_db.catalog.ingest import concepts_hash, content_hash
+from classrel_db.catalog.ingest import add_content, concepts_hash, content_hash
+from classrel_db.catalog.vectors import is_large
 from classrel_db.maths.trees.tree import tree_of
 from classrel_db.records import NORMALIZATIONS, Finding
 from classrel_db.storage import arrays, read, schema, trees
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _SAMPLED_CLASSES = 16
 _COSINE_TOLERANCE = 1e-7  # one unit in the last place of a float32 cosine
+_RECALL_MARGIN = 0.2  # by which the recall of a few classes may lie below that of many
 
 
 def findings(connection: DuckDBPyConnection, indexes: IndexCache) -> Iterator[Finding]:
@@ -54,15 +57,21 @@ def _model_findings(
         except ValueError as error:
             return Finding(model.name, check, False, str(error))
 
+    large = _Large(connection, model) if is_large(model) else None
     for check, look in (
         ("counts", lambda: _counts(connection, model)),
         ("classes", lambda: _classes(connection, model)),
-        ("weights", lambda: _weights(connection, model)),
+        ("weights", lambda: large.weights() if large else _weights(connection, model)),
     ):
         finding = tried(check, look)
         yield finding
         if not finding.ok:
             return
+    if large is not None:
+        yield tried("norms", large.norms)
+        yield tried("neighbors", large.neighbors)
+        yield tried("index", lambda: _index(model, indexes))
+        return
     rows = arrays.rows(connection, model)
     unit_rows = maths.unit(rows)
     yield tried("norms", lambda: _norms(connection, model, rows))
@@ -72,6 +81,75 @@ def _model_findings(
     yield tried("index", lambda: _index(model, indexes))
     if trees.stored_trees(connection, model):
         yield tried("trees", lambda: _trees(connection, model))
+
+
+class _Large:
+    """The checks of a large head: in one pass over its rows and one over its neighbours."""
+
+    def __init__(self, connection: DuckDBPyConnection, model: StoredModel) -> None:
+        self._connection = connection
+        self._model = model
+        self._sample = _sample(model)
+        self._cosines = np.empty((len(self._sample), model.n_classes), dtype=np.float32)
+        self._norms = np.empty(model.n_classes)
+
+    def weights(self) -> str:
+        model, done = self._model, 0
+        sampled = maths.unit(arrays.rows_at(self._connection, model, self._sample.tolist()))
+        digest = hashlib.sha256(repr((model.n_classes, model.dim)).encode())
+        for indices, rows in arrays.row_blocks(self._connection, model):
+            block = slice(done, done + len(rows))
+            if not np.array_equal(indices, np.arange(block.start, block.stop)):
+                raise ValueError("the rows are not in the order of the classes")
+            add_content(digest, rows)
+            self._norms[block] = np.linalg.norm(rows.astype(np.float64), axis=1)
+            self._cosines[:, block] = maths.cosines_to(sampled, maths.unit(rows))
+            done = block.stop
+        return _same_rows(digest.hexdigest(), model)
+
+    def norms(self) -> str:
+        worst = _largest(arrays.norms(self._connection, self._model.model_id) / self._norms - 1)
+        return _within(worst, 1e-9, "each norm computed anew")
+
+    def neighbors(self) -> str:
+        model, done, last = self._model, 0, np.float32(1)
+        k = min(read.STORED_NEIGHBORS, model.n_classes - 1)
+        listed = np.full((len(self._sample), k), -1)
+        stored = np.full((len(self._sample), k), np.nan, dtype=np.float32)
+        for part in arrays.neighbor_blocks(self._connection, model):
+            places = np.arange(done, done + len(part["rank"]))
+            ranks, done = places % k, done + len(places)
+            before = np.concatenate([[last], part["cosine"][:-1]])
+            faulty = (
+                (part["class_idx"] != places // k)
+                | (part["rank"] != ranks + 1)
+                | (part["neighbor_idx"] < 0)
+                | (part["neighbor_idx"] >= model.n_classes)
+                | (part["neighbor_idx"] == part["class_idx"])
+                | ~(np.abs(part["cosine"]) <= 1)
+                | (ranks > 0) & (part["cosine"] > before)
+            )
+            if faulty.any():
+                first = part["class_idx"][faulty.argmax()]
+                raise ValueError(f"class {first:,} has neighbours that are none, or out of order")
+            last = part["cosine"][-1]
+            rows = np.searchsorted(self._sample, part["class_idx"])
+            inside = self._sample[np.minimum(rows, len(self._sample) - 1)] == part["class_idx"]
+            listed[rows[inside], ranks[inside]] = part["neighbor_idx"][inside]
+            stored[rows[inside], ranks[inside]] = part["cosine"][inside]
+        there = np.take_along_axis(self._cosines, listed, axis=1)
+        said = _within(
+            _largest(there - stored),
+            _COSINE_TOLERANCE,
+            f"the neighbours of {len(self._sample)} classes computed anew",
+        )
+        self._cosines[np.arange(len(self._sample)), self._sample] = -np.inf
+        true = -np.sort(-self._cosines, axis=1)[:, : min(10, k)]
+        recall = float((stored[:, : true.shape[1]] >= true[:, -1:] - _COSINE_TOLERANCE).mean())
+        said += f"; {recall:.1%} of their 10 nearest are stored, {model.recall:.1%} were at ingest"
+        if recall < model.recall_low - _RECALL_MARGIN:
+            raise ValueError(f"{said}: ingest the head again with --replace")
+        return said
 
 
 def _counts(connection: DuckDBPyConnection, model: StoredModel) -> str:
@@ -107,7 +185,11 @@ def _classes(connection: DuckDBPyConnection, model: StoredModel) -> str:
 
 
 def _weights(connection: DuckDBPyConnection, model: StoredModel) -> str:
-    if content_hash(arrays.rows(connection, model)) != model.rows_sha256:
+    return _same_rows(content_hash(arrays.rows(connection, model)), model)
+
+
+def _same_rows(found: str, model: StoredModel) -> str:
+    if found != model.rows_sha256:
         raise ValueError(
             "the stored rows are not those that were ingested: ingest the head again with --replace"
         )
@@ -179,11 +261,14 @@ def _index(model: StoredModel, indexes: IndexCache) -> str:
     state = indexes.state(model.rows_sha256, (model.n_classes, model.dim))
     if state == "damaged":
         raise ValueError(
-            f"{indexes.path(model.rows_sha256)} is damaged: it is made anew when it is needed"
+            f"{indexes.path(model.rows_sha256)} is damaged: it is "
+            f"{'not used' if is_large(model) else 'made anew when it is needed'}"
         )
     return {
         "ok": "the index file holds these rows",
-        "absent": "no index file: it is made when it is needed",
+        "absent": "no index file: vectors are held against all rows"
+        if is_large(model)
+        else "no index file: it is made when it is needed",
     }[state]
 
 

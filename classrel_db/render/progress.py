@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from classrel_db.text import megabytes, printable, rounded_to
+from classrel_db.text import megabytes, printable, rounded_to, searched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -205,6 +205,8 @@ def ingest_line(answer: Ingested) -> str:
     parts = [
         f"{printable(answer.model)}: {answer.status}, {size}, {pairs}, {read} in {answer.seconds:.1f} s"
     ]
+    if answer.search != "exact":
+        parts.append(searched(answer.recall, answer.recall_low))
     if answer.dtype and answer.cosine_error:
         parts.append(rounded_to(answer.dtype, answer.cosine_error))
     if answer.other_heads:

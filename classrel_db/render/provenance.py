@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from classrel_db.render.tables import dicts
 from classrel_db.render.tables import record as drawn
-from classrel_db.text import megabytes, printable_lines, rounded_to
+from classrel_db.text import megabytes, printable_lines, rounded_to, searched
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
 _OF_BEFORE = "not recorded by an earlier classrel; `classrel ingest --replace` puts it right"
 # for the formats; `dtype` and `bytes_read` say in words what they mean
-_UNSAID = {"weight_error", "cosine_error", "bytes_total"}
+_UNSAID = {"weight_error", "cosine_error", "bytes_total", "recall", "recall_low", "recall_sample"}
 
 
 def record(rows: DuckDBPyRelation, file: TextIO) -> None:
@@ -24,12 +24,20 @@ def record(rows: DuckDBPyRelation, file: TextIO) -> None:
         **row,
         "dtype": rounded_to(row["dtype"], row["cosine_error"]) if kept_since else _OF_BEFORE,
         "license": row["license"] or ("not stated by the source" if kept_since else "not recorded"),
+        "search": _searched(row),
         "bytes_read": f"{megabytes(row['bytes_read'])} of {megabytes(row['bytes_total'])}",
     }
     said = {
         name: value for name, value in shown.items() if value is not None and name not in _UNSAID
     }
     drawn(said, file)
+
+
+def _searched(row: dict[str, Any]) -> str:
+    if row["search"] == "exact":
+        return "exact"
+    sample = f"{row['recall_sample']:,} classes"
+    return f"{row['search']}; {searched(row['recall'], row['recall_low'])}, measured on {sample}"
 
 
 def citation(rows: DuckDBPyRelation, file: TextIO) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from classrel_db.records import Finding, StoredModel
 
 _ROWS_A_BLOCK = 8_192
+_NEIGHBORS_A_BLOCK = 1 << 20
 
 
 def rows(connection: DuckDBPyConnection, model: StoredModel) -> NDArray[np.float32]:
@@ -182,6 +183,19 @@ def stored_neighbors(
     if indices.min() < 0 or indices.max() >= model.n_classes:
         raise ValueError("a neighbour is no class of the model")
     return indices.reshape(shape), np.asarray(found["cosine"], dtype=np.float32).reshape(shape)
+
+
+def neighbor_blocks(
+    connection: DuckDBPyConnection, model: StoredModel
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """The stored neighbours of all classes, some at a time, as they lie there: the columns class_idx, rank,
+    neighbor_idx and cosine."""
+    batches = connection.sql(
+        "SELECT class_idx, rank, neighbor_idx, cosine FROM neighbors WHERE model_id = $id",
+        params={"id": model.model_id},
+    ).to_arrow_reader(_NEIGHBORS_A_BLOCK)
+    for batch in batches:
+        yield {name: np.asarray(batch.column(name)) for name in batch.schema.names}
 
 
 def stored_cosines(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from classrel_db.records import LabelSpace, StoredModel
 
+_LEAST_MEMORY = 500_000_000  # bytes; with less, DuckDB can't write vectors
 _BYTES_PER_INSERT = 64 << 20  # of rows that may lie on the disk
 _PAIRS_PER_INSERT = 4_000_000  # 48 MB of Arrow; an insert's fixed cost is lost in it
 
@@ -28,6 +29,11 @@ _PAIRS_PER_INSERT = 4_000_000  # 48 MB of Arrow; an insert's fixed cost is lost 
 def load_arrow() -> None:
     """Import what every insert needs, beside work that does not: it takes as long as the classes do."""
     import pyarrow as pa  # noqa: F401
+
+
+def bound_memory(connection: DuckDBPyConnection, n_bytes: int) -> None:
+    """Let DuckDB take no more memory than that for what it writes; the rest goes to its file."""
+    connection.execute(f"SET memory_limit = '{max(n_bytes, _LEAST_MEMORY):d}B'")
 
 
 def next_model_id(connection: DuckDBPyConnection) -> int:
