@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from math import sqrt
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -44,6 +45,7 @@ _WANTED_RECALL = 0.995  # of the half that is chosen by
 # multiplications and additions: ten minutes of two cores.
 _MOST_SEARCHED = 8
 _LITTLE_WORK = 4e13
+_RELEASED_EVERY = 8  # blocks that were read
 _ASSIGNED = 4_096  # rows that are held against all centroids at a time
 _SEED = 0
 _BASE_BYTES = 700_000_000  # of the program, its libraries and DuckDB's own buffers
@@ -129,6 +131,13 @@ class LargeSearch:
 
     def run(self, done: Callable[[int], None], step: Callable[[], None]) -> Found:
         """Find them; ``done`` is told how many classes have theirs, ``step`` is called in between."""
+        calls = count(1)
+
+        def step_and_release() -> None:
+            step()
+            if next(calls) % _RELEASED_EVERY == 0:
+                release(self._stored)
+
         with _threads_a_product(1):
             if self._exact:
                 everyone = np.arange(len(self._stored))
@@ -136,7 +145,7 @@ class LargeSearch:
                     None,
                     *self._among(((each, everyone) for each in query_blocks(everyone)), done, step),
                 )
-            return self._approximately(done, step)
+            return self._approximately(done, step_and_release)
 
     def _approximately(self, done: Callable[[int], None], step: Callable[[], None]) -> Found:
         n_classes = len(self._stored)
@@ -198,12 +207,7 @@ class LargeSearch:
             step()
             return near_lists(self._rows.unit(block), centroids)
 
-        parts = []
-        for number, part in enumerate(_in_threads(near, self._blocks(_ASSIGNED))):
-            parts.append(part)
-            if number % 16 == 15:
-                release(self._stored)
-        return np.concatenate(parts)
+        return np.concatenate(list(_in_threads(near, self._blocks(_ASSIGNED))))
 
     def _truth(
         self, asked: NDArray[np.int64], step: Callable[[], None]
@@ -214,8 +218,7 @@ class LargeSearch:
         def nearest(block: NDArray[np.int64]) -> NDArray[np.int32]:
             return nearest_among(self._rows, block, everyone, min(_RECALL_AT, self._k), step)[0]
 
-        yield from _in_threads(nearest, query_blocks(asked))
-        release(self._stored)
+        return _in_threads(nearest, query_blocks(asked))
 
     def _among(
         self,
@@ -236,11 +239,11 @@ class LargeSearch:
             return len(queries)
 
         finished = 0
-        for number, count in enumerate(_in_threads(nearest, parts)):
-            finished += count
+        for number, classes in enumerate(_in_threads(nearest, parts)):
+            finished += classes
             done(finished)
-            if number % 64 == 63:
-                release(self._stored, indices, cosines)
+            if number % _RELEASED_EVERY == 0:
+                release(indices, cosines)
         return indices, cosines
 
     def _assigned(self, lists: Lists) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32]]]:
