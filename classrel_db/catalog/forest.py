@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classrel_db.catalog.heads import Heads, require_bytes
-from classrel_db.errors import DatabaseError
+from classrel_db.errors import ArgumentError, DatabaseError
 from classrel_db.maths.trees.linkage import (
     MOST_OPTIMAL,
     distances,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from classrel_db.catalog.alignment import Alignment
     from classrel_db.records import Linkage, Progress, StoredModel, TreeDistance
 
+MOST_LINKED = 30_000  # classes of a tree that is made unasked: a minute, and of twice as many four
 # of n×n doubles: the distances, scipy's copy of them, and what is on the way to them
 _MATRICES = {"chord": 1.2, "condensed": 1.2, "euclidean": 1.2, "profile": 4.0}
 
@@ -73,11 +75,7 @@ class Forest:
         optimal = optimal and model.n_classes <= MOST_OPTIMAL
         if stored is not None and (stored.ordering == "optimal" or not optimal):
             return Grown(stored)
-        require_bytes(
-            int(8 * model.n_classes**2 * _MATRICES[self.distance]),
-            f"the tree of {model.n_classes:,} classes by {self.distance} distance",
-            "take a head of fewer classes, another distance, or a larger machine",
-        )
+        self.require(model, _MATRICES[self.distance], f"by {self.distance} distance")
         leaves = self.by_concept(model)
         rows = self.heads.rows(model)[leaves]
         condensed = distances(rows, self.distance)
@@ -95,6 +93,27 @@ class Forest:
         )
         self.fresh.append(made)
         return made
+
+    def require(self, model: StoredModel, matrices: float, what: str) -> None:
+        """Raise ArgumentError where so many ``matrices`` of all classes with all do not fit into memory."""
+        n, name = model.n_classes, shlex.quote(model.name)
+        require_bytes(
+            int(8 * n * n * matrices),
+            f"the tree of {n:,} classes {what}",
+            f"a larger machine can; `classrel tree {name} --by graph` and `classrel cluster {name} --by "
+            "graph` take the stored neighbours alone",
+        )
+
+    def within_reach(self, model: StoredModel, matrices: float = 0.0) -> bool:
+        """Whether the tree of a model is there, or is made unasked, and ``matrices`` beside it fit too."""
+        there = (self.method, self.distance) in trees.stored_trees(self.reader(), model)
+        if not there:
+            matrices = max(matrices, _MATRICES[self.distance])
+        try:
+            self.require(model, matrices, "")
+        except ArgumentError:
+            return False
+        return there or model.n_classes <= MOST_LINKED
 
     def by_concept(self, model: StoredModel) -> NDArray[np.int64]:
         """The classes by concept (C,): where distances are equal, no tree depends on how a head has them."""

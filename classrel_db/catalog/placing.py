@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classrel_db.catalog.heads import require_memory
+from classrel_db.catalog.heads import require_bytes
 from classrel_db.catalog.tree_rows import Named, ancestry_of
 from classrel_db.errors import ArgumentError
 from classrel_db.maths.ancestry import Ancestry, kept_together, neighbor_purity
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from classrel_db.catalog.tree_rows import Columns
     from classrel_db.maths.trees.tree import Tree
     from classrel_db.records import StoredModel
+
+_MATRICES = 12  # of n×n in double precision that a comparison with a taxonomy may hold at once
 
 
 class PlacedModel:
@@ -57,7 +60,13 @@ class PlacedModel:
                 f"{len(found)} of the {model.n_classes:,} classes of {model.name} are in the taxonomy "
                 f"{quoted(taxonomy)}, and {LEAST_CLASSES} are needed{reason}"
             )
-        require_memory(len(found))
+        n, name = len(found), shlex.quote(model.name)
+        require_bytes(
+            8 * n * n * _MATRICES,
+            f"holding {n:,} classes against a taxonomy",
+            f"a larger machine can; `classrel query taxon_purity model={name} taxonomy={taxonomy}` and "
+            f"`classrel cluster {name} --by graph --taxonomy {taxonomy}` take the stored neighbours alone",
+        )
         self.indices = np.asarray(found, dtype=np.int64)
 
     @property

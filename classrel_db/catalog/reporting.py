@@ -158,7 +158,7 @@ def _shown(forest: Forest, model: StoredModel, settings: Settings) -> ReportedMo
     else:
         left_out.append(
             f"the tree: of more than {MOST_GROWN:,} classes it is shown only where it is stored; "
-            f"`classrel tree {shlex.quote(model.name)}` makes and stores it"
+            f"`classrel tree {shlex.quote(model.name)} --by tree` makes and stores it, where memory holds it"
         )
     support = _support(forest, model, rows, neighbors[:, : settings.k], settings)
     if support is None and settings.resamples is None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classrel_db.catalog.heads import require_bytes
 from classrel_db.errors import ArgumentError
 from classrel_db.maths.ancestry import Ancestry, Fit, best_taxa
 from classrel_db.maths.geometry import Geometry, square
@@ -36,20 +37,31 @@ if TYPE_CHECKING:
 
 Columns = dict[str, tuple[str, Sequence[Any]]]
 DEFAULT_K = 25  # classes of the clade around one
-_MATRICES = 3  # of n×n in double precision that clusters and their silhouettes take
+SILHOUETTES = 3.0  # of n×n in double precision that clusters and their silhouettes take
 
 
 class Named:
-    """The classes of a model, and the taxa above them in one taxonomy."""
+    """The classes of a model, or those of them at ``indices``, and the taxa above them in one taxonomy."""
 
-    def __init__(self, connection: DuckDBPyConnection, model: StoredModel, taxonomy: str) -> None:
+    def __init__(
+        self,
+        connection: DuckDBPyConnection,
+        model: StoredModel,
+        taxonomy: str,
+        indices: Sequence[int] | None = None,
+    ) -> None:
         require_taxonomy(connection, taxonomy)
         self.classes: list[StoredClass] = read.stored_classes(connection, [model.model_id])
         self.placed = taxonomies.placed(connection, taxonomy, model.model_id)
+        if indices is not None:
+            taxa = self.placed.of_class
+            here = {i: taxa[c] for i, c in enumerate(indices) if c in taxa}
+            self.classes = [self.classes[c] for c in indices]
+            self.placed = replace(self.placed, of_class=here)
 
     @cached_property
     def ancestry(self) -> Ancestry:
-        """Over all classes of the model."""
+        """Over all classes that are named."""
         taxon = np.full(len(self.classes), -1, dtype=np.int64)
         for index, place in self.placed.of_class.items():
             taxon[index] = place
@@ -92,14 +104,8 @@ def tree_rows(
 ) -> Columns:
     """The nodes of a tree, or of the part of it that ``focal`` and ``k`` ask for, as columns."""
     tree = grown.tree
-    nodes = _shown(tree, grown.stored.Z, focal, k)
-    spans = tree.spans[nodes]
-    nodes = nodes[np.lexsort((-nodes, -spans[:, 1], spans[:, 0]))]
-    inside = set(nodes.tolist())
-    Z, n = grown.stored.Z, tree.n
+    nodes = shown(tree, grown.stored.Z, focal, k)
     fit = named.fit(tree)
-    sides = [[None, None] if v < n else Z[v - n, :2].astype(int).tolist() for v in nodes.tolist()]
-    parents = [int(tree.parent[v]) if int(tree.parent[v]) in inside else None for v in nodes]
 
     def of(kind: str, column: str) -> list[float | None]:
         found = support.get(kind)
@@ -112,14 +118,10 @@ def tree_rows(
     return node_columns(
         [model.name] * len(nodes),
         {
-            "node": nodes.tolist(),
-            "parent": parents,
-            "left_node": [side[0] for side in sides],
-            "right_node": [side[1] for side in sides],
-            "height": tree.height[nodes].tolist(),
+            **joins(grown, nodes),
             "size": tree.sizes[nodes].tolist(),
             "place": tree.spans[nodes, 0].tolist(),
-            **names_of(nodes, fit, named, n),
+            **names_of(nodes, fit, named, tree.n),
             "support": of("dimensions", "support"),
             "models": of("models", "support"),
             "nearly": of("models", "nearly"),
@@ -128,6 +130,23 @@ def tree_rows(
         grown.stored.distance,
         support.get("dimensions"),
     )
+
+
+def joins(grown: Grown, nodes: NDArray[np.int64]) -> dict[str, list[Any]]:
+    """Some nodes of a tree, and what each hangs on and joins."""
+    tree, Z = grown.tree, grown.stored.Z
+    inside = set(nodes.tolist())
+    sides = [
+        [None, None] if v < tree.n else Z[v - tree.n, :2].astype(int).tolist()
+        for v in nodes.tolist()
+    ]
+    return {
+        "node": nodes.tolist(),
+        "parent": [v if v in inside else None for v in tree.parent[nodes].tolist()],
+        "left_node": [side[0] for side in sides],
+        "right_node": [side[1] for side in sides],
+        "height": tree.height[nodes].tolist(),
+    }
 
 
 def node_columns(
@@ -167,20 +186,23 @@ def names_of(nodes: NDArray[np.int64], fit: Fit, named: Named, n: int) -> dict[s
     }
 
 
-def _shown(
+def shown(
     tree: Tree, Z: NDArray[np.float64], focal: int | None, k: int | None
 ) -> NDArray[np.int64]:
-    """The nodes to show."""
+    """The nodes to show, by their places, the larger first."""
     if focal is not None:
-        return around(tree, focal, DEFAULT_K if k is None else k)
-    if k is None:
-        return np.arange(len(tree.parent))
-    cut = cut_by_number(Z, tree.order, k)
-    above = set(cut.nodes.tolist())
-    for node in cut.nodes.tolist():
-        while (node := int(tree.parent[node])) >= 0 and node not in above:
-            above.add(node)
-    return np.asarray(sorted(above))
+        nodes = around(tree, focal, DEFAULT_K if k is None else k)
+    elif k is None:
+        nodes = np.arange(len(tree.parent))
+    else:
+        cut = cut_by_number(Z, tree.order, k)
+        above = set(cut.nodes.tolist())
+        for node in cut.nodes.tolist():
+            while (node := int(tree.parent[node])) >= 0 and node not in above:
+                above.add(node)
+        nodes = np.asarray(sorted(above))
+    spans = tree.spans[nodes]
+    return nodes[np.lexsort((-nodes, -spans[:, 1], spans[:, 0]))]
 
 
 def around(tree: Tree, focal: int, most: int) -> NDArray[np.int64]:
@@ -214,14 +236,9 @@ def cut(
 
 def _square(forest: Forest, model: StoredModel) -> NDArray[np.float64]:
     """The tree's distances of all classes with all (C×C)."""
-    n = model.n_classes
-    require_bytes(
-        8 * n * n * _MATRICES,
-        f"the clusters of {n:,} classes, with their silhouettes,",
-        "take a head of fewer classes, or a larger machine",
-    )
+    forest.require(model, SILHOUETTES, "in clusters, with their silhouettes,")
     found: NDArray[np.float64] = square(
-        distances(forest.heads.rows(model), forest.distance), n, 0.0
+        distances(forest.heads.rows(model), forest.distance), model.n_classes, 0.0
     )
     return found
 
@@ -229,44 +246,84 @@ def _square(forest: Forest, model: StoredModel) -> NDArray[np.float64]:
 def cluster_rows(
     forest: Forest, model: StoredModel, grown: Grown, cut: Cut, named: Named
 ) -> Columns:
-    """The classes in their clusters, as columns."""
-    clusters = cut.clusters
-    of_class = silhouettes(_square(forest, model), clusters)
+    """The classes in the clusters that a tree is cut into, as columns."""
+    of_class = silhouettes(_square(forest, model), cut.clusters)
     # by concept: of classes that are as central the medoid is the first of them, however a head has them
     leaves = forest.by_concept(model)
-    what = described(Geometry(forest.heads.rows(model)[leaves]).cosine, clusters[leaves])
-    medoids = leaves[what.medoid]
+    what = described(Geometry(forest.heads.rows(model)[leaves]).cosine, cut.clusters[leaves])
     fit = named.fit(grown.tree)
-    taxa = fit.taxon[cut.nodes]
-    sizes = np.bincount(clusters)
-    labels = [each.label for each in named.classes]
-    names = _distinct_names(
-        [
-            labels[medoid] if size == 1 else named.label(taxon) or labels[medoid]
-            for medoid, size, taxon in zip(medoids, sizes, taxa, strict=True)
-        ],
-        [labels[medoid] for medoid in medoids],
+    return cluster_columns(
+        model,
+        named,
+        Clusters(
+            order=grown.stored.order,
+            of=cut.clusters,
+            medoids=leaves[what.medoid],
+            similarity=what.similarity,
+            nearest=what.nearest,
+            nearest_similarity=what.nearest_similarity,
+            fit=Fit(fit.taxon[cut.nodes], fit.f1[cut.nodes], fit.shared[cut.nodes]),
+            method=forest.method,
+            distance=forest.distance,
+            silhouettes=of_class,
+            nodes=cut.nodes,
+            tie=cut.tie,
+        ),
     )
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The classes of a model in K clusters, and what these are like.
+
+    ``order`` (C,) is that in which classes are listed, ``of`` (C,) the cluster of each; by cluster (K,):
+    ``medoids``, the mean cosine of their pairs (``similarity``), the ``nearest`` other, -1 where there is
+    none, with the mean cosine of the pairs between the two, the ``fit`` of taxa, and, where they are cut from
+    a tree, ``nodes``. ``silhouettes`` (C,) where there are any. NaN is what is not known.
+    """
+
+    order: NDArray[np.int64]
+    of: NDArray[np.int64]
+    medoids: NDArray[np.int64]
+    similarity: NDArray[np.float64]
+    nearest: NDArray[np.int64]
+    nearest_similarity: NDArray[np.float64]
+    fit: Fit
+    method: str
+    distance: str
+    silhouettes: NDArray[np.float64] | None = None
+    nodes: NDArray[np.int64] | None = None
+    tie: float | None = None
+
+
+def cluster_columns(model: StoredModel, named: Named, found: Clusters) -> Columns:
+    """The classes in their clusters, as columns."""
+    sizes = np.bincount(found.of)
+    taxa = found.fit.taxon
+    names = cluster_names(named, sizes, found.medoids, taxa)
+    labels = [each.label for each in named.classes]
     members = [
         set(named.ancestry.members(taxon).tolist()) if taxon >= 0 else None
         for taxon in taxa.tolist()
     ]
-    means = np.bincount(clusters, weights=of_class) / sizes
     has = named.ancestry.sizes
-    order = grown.stored.order
-    at = clusters[order].tolist()
+    order = found.order.tolist()
+    at = found.of[found.order].tolist()
     inside = [members[c] for c in at]
+    nothing = np.full(len(order), np.nan)
+    of_class = nothing if found.silhouettes is None else found.silhouettes
+    means = np.bincount(found.of, weights=of_class) / sizes
+    known = taxa >= 0
+    purity = np.where(known, found.fit.shared / sizes, np.nan)
+    recall = np.where(known, found.fit.shared / np.maximum(has[taxa], 1) if len(has) else 0, np.nan)
+    nearest = found.nearest.tolist()
 
     def each(values: Sequence[Any] | NDArray[Any]) -> list[Any]:
         """A cluster's value for each of its classes; None for what is not known."""
-        listed = [values[c] for c in at]
-        return [None if isinstance(v, float) and np.isnan(v) else v for v in listed]
+        listed = values.tolist() if isinstance(values, np.ndarray) else values
+        listed = [None if value != value else value for value in listed]
+        return [listed[c] for c in at]
 
-    shared = fit.shared[cut.nodes]
-    known = taxa >= 0
-    purity = np.where(known, shared / sizes, np.nan)
-    recall = np.where(known, shared / np.maximum(has[taxa], 1) if len(has) else 0.0, np.nan)
-    nearest = what.nearest
     return {
         "model": ("VARCHAR", [model.name] * len(order)),
         "cluster": ("INTEGER", [c + 1 for c in at]),
@@ -274,34 +331,43 @@ def cluster_rows(
         "class": ("VARCHAR", [labels[i] for i in order]),
         "concept": ("VARCHAR", [named.classes[i].concept for i in order]),
         "size": ("INTEGER", each(sizes)),
-        "medoid": ("VARCHAR", [labels[medoids[c]] for c in at]),
-        "similarity": ("DOUBLE", each(what.similarity)),
-        "silhouette": ("DOUBLE", [None if np.isnan(of_class[i]) else of_class[i] for i in order]),
+        "medoid": ("VARCHAR", each([labels[i] for i in found.medoids.tolist()])),
+        "similarity": ("DOUBLE", each(found.similarity)),
+        "silhouette": ("DOUBLE", [None if s != s else s for s in of_class[found.order].tolist()]),
         "cluster_silhouette": ("DOUBLE", each(means)),
-        "nearest": ("INTEGER", [nearest[c] + 1 if nearest[c] >= 0 else None for c in at]),
-        "nearest_name": ("VARCHAR", [names[nearest[c]] if nearest[c] >= 0 else None for c in at]),
-        "nearest_similarity": ("DOUBLE", each(what.nearest_similarity)),
-        "taxon": ("VARCHAR", [named.placed.taxa[taxa[c]] if known[c] else None for c in at]),
+        "nearest": ("INTEGER", each([c + 1 if c >= 0 else None for c in nearest])),
+        "nearest_name": ("VARCHAR", each([names[c] if c >= 0 else None for c in nearest])),
+        "nearest_similarity": ("DOUBLE", each(found.nearest_similarity)),
+        "taxon": ("VARCHAR", each([named.placed.taxa[t] if t >= 0 else None for t in taxa])),
         "purity": ("DOUBLE", each(purity)),
         "recall": ("DOUBLE", each(recall)),
-        "f1": ("DOUBLE", each(np.where(known, fit.f1[cut.nodes], np.nan))),
+        "f1": ("DOUBLE", each(np.where(known, found.fit.f1, np.nan))),
         "fits": (
             "BOOLEAN",
             [
-                None if own is None or int(i) not in named.placed.of_class else int(i) in own
+                None if own is None or i not in named.placed.of_class else i in own
                 for i, own in zip(order, inside, strict=True)
             ],
         ),
-        "node": ("INTEGER", each(cut.nodes)),
-        "method": ("VARCHAR", [forest.method] * len(order)),
-        "distance": ("VARCHAR", [forest.distance] * len(order)),
-        "tie": ("DOUBLE", [cut.tie] * len(order)),
+        "node": ("INTEGER", each([None] * len(sizes) if found.nodes is None else found.nodes)),
+        "method": ("VARCHAR", [found.method] * len(order)),
+        "distance": ("VARCHAR", [found.distance] * len(order)),
+        "tie": ("DOUBLE", [found.tie] * len(order)),
     }
 
 
-def _distinct_names(names: list[str], medoids: list[str]) -> list[str]:
-    """Names of clusters; those that several have are told apart by their medoids."""
+def cluster_names(
+    named: Named, sizes: NDArray[np.int64], medoids: NDArray[np.int64], taxa: NDArray[np.int64]
+) -> list[str]:
+    """What to call clusters of these sizes: by their taxa, else by their medoids. Names that several would
+    have are told apart by their medoids."""
+    central = [named.classes[medoid].label for medoid in medoids.tolist()]
+    names = [
+        medoid if size == 1 else named.label(taxon) or medoid
+        for medoid, size, taxon in zip(central, sizes.tolist(), taxa.tolist(), strict=True)
+    ]
+    often = Counter(names)
     return [
-        f"{name}: {medoid}" if names.count(name) > 1 and name != medoid else name
-        for name, medoid in zip(names, medoids, strict=True)
+        f"{name}: {medoid}" if often[name] > 1 and name != medoid else name
+        for name, medoid in zip(names, central, strict=True)
     ]

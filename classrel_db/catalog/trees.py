@@ -75,6 +75,9 @@ class Trees(Opened):
         seed: int = 0,
         across: bool = False,
         taxonomy: str = "wordnet",
+        by: Literal["tree", "graph"] | None = None,
+        neighbors: int | None = None,
+        resolution: float | None = None,
         progress: Progress | None = None,
     ) -> DuckDBPyRelation:
         """The tree of a model's classes, a row a node: all of it, or as far as ``k`` says.
@@ -92,11 +95,21 @@ class Trees(Opened):
         at least 0.8 with it), method, distance, resamples and seed (of the support). In the order of
         places, the larger clade first.
 
-        ``support`` and ``across`` compute the shares; NULL where that has never been asked for. Raises
-        UnknownModelError, UnknownClassError, AmbiguousClassError, ArgumentError.
+        ``support`` and ``across`` compute the shares; NULL where that has never been asked for.
+
+        ``by`` graph, and by default for a head of more classes than a tree is made of unasked (30,000, and
+        what memory holds), the leaves are the clusters that :meth:`cluster` finds by graph: the largest,
+        with those beyond 2,000 added to the nearest of them. Each stands where the mean of its unit rows
+        points, and has its number less 1; size and place still count classes. With ``around`` the leaves are
+        the class and its nearest, ``k`` in all, by the stored neighbours. Such trees are not kept, and a
+        ClassrelWarning says what they are.
+
+        Raises UnknownModelError, UnknownClassError, AmbiguousClassError, ArgumentError, MissingExtraError.
         """
-        from classrel_db.catalog import tree_rows
+        from classrel_db.catalog import graph, tree_rows
         from classrel_db.storage import arrays
+
+        said = None
 
         with self._forest(method, distance, progress) as forest:
             chosen = self._known_now().lookup.models(model)[0]
@@ -108,17 +121,34 @@ class Trees(Opened):
             if around is not None:
                 focal = self._known_now().lookup.find(around, [chosen])[chosen.model_id].index
             tree_rows.require_taxonomy(self._database.reader(), taxonomy)
-            grown = forest.grown(chosen)
-            found = forest.known_support(chosen)
-            if support:
-                found["dimensions"] = forest.support_by_dimensions(
-                    chosen, grown.tree, resamples, seed
+            of_graph = _given(neighbors=neighbors, resolution=resolution)
+            of_tree = _given(support=support or None, across=across or None)
+            joined, fine = graph.require_graph(neighbors, resolution)
+            if not graph.goes_by_graph(forest, chosen, by, of_tree=of_tree, of_graph=of_graph):
+                grown = forest.grown(chosen)
+                found = forest.known_support(chosen)
+                if support:
+                    found["dimensions"] = forest.support_by_dimensions(
+                        chosen, grown.tree, resamples, seed
+                    )
+                if across:
+                    alignment, others = self._others(chosen)
+                    found["models"] = forest.support_by_models(
+                        chosen, grown.tree, others, alignment
+                    )
+                named = tree_rows.Named(self._database.reader(), chosen, taxonomy)
+                columns = tree_rows.tree_rows(chosen, grown, found, named, focal, k)
+            elif focal is None:
+                communities = graph.found(forest, chosen, joined, fine, seed)
+                columns, said = graph.clade_rows(communities, taxonomy, k)
+            elif of_graph:
+                raise ArgumentError(
+                    f"{of_graph[0]} is for clusters, and around a class there are classes; leave it out"
                 )
-            if across:
-                alignment, others = self._others(chosen)
-                found["models"] = forest.support_by_models(chosen, grown.tree, others, alignment)
-            named = tree_rows.Named(self._database.reader(), chosen, taxonomy)
-            columns = tree_rows.tree_rows(chosen, grown, found, named, focal, k)
+            else:
+                columns, said = graph.neighborhood_rows(forest, chosen, focal, k, taxonomy)
+        if said is not None:
+            graph.warn(chosen, said, unasked=by is None and not of_graph)
         return arrays.table(columns)
 
     def cluster(
@@ -130,10 +160,20 @@ class Trees(Opened):
         method: Linkage = "ward",
         distance: TreeDistance = "chord",
         taxonomy: str = "wordnet",
+        by: Literal["tree", "graph"] | None = None,
+        neighbors: int | None = None,
+        resolution: float | None = None,
+        seed: int = 0,
         progress: Progress | None = None,
     ) -> DuckDBPyRelation:
         """The classes of a model in clusters: ``k`` of them, those below a ``height`` of the tree, or as
         many as give the largest mean silhouette.
+
+        ``by`` graph, and by default for a head of more classes than a tree is made of unasked (30,000, and
+        what memory holds), they are the communities of the graph in which two classes are joined that are
+        each among the other's ``neighbors`` (10) nearest, with their cosine for a weight; one of 0 or less
+        joins nothing. By modularity, the finer the higher the ``resolution`` (1); drawn with ``seed``; the
+        same for any order of the classes, but where cosines tie. A ClassrelWarning says what was found.
 
         A row a class, in leaf order. Columns: model, cluster (from 1), name (of the cluster: the taxon of
         ``taxonomy`` with the best F1 over its classes, else its medoid), class, concept, size, medoid (the
@@ -146,11 +186,18 @@ class Trees(Opened):
         between which the cut had to choose; NULL where it had not: then it goes by the order of the
         merges, and a warning says so). A cluster fewer than half of whose classes are in the taxonomy is
         named by its medoid.
-        Raises UnknownModelError, ArgumentError.
+
+        By graph, clusters come from the largest on, classes from the most central on; medoid is the class
+        with the largest sum of weights in its cluster, nearest the other cluster with the largest sum of
+        weights to it by its size (NULL where no edge leads out), and silhouettes, node and tie, which take
+        all pairs or a tree, are NULL; method is leiden, distance cosine.
+
+        Raises UnknownModelError, ArgumentError, and MissingExtraError for a graph without igraph.
         """
-        from classrel_db.catalog import tree_rows
+        from classrel_db.catalog import graph, tree_rows
         from classrel_db.storage import arrays
 
+        cut = None
         with self._forest(method, distance, progress) as forest:
             chosen = self._known_now().lookup.models(model)[0]
             if k is not None and height is not None:
@@ -163,12 +210,30 @@ class Trees(Opened):
                 isinstance(height, int | float) and not isinstance(height, bool) and height >= 0
             ):
                 raise ArgumentError(f"height is {height!r}; it is a number from 0 on")
+            require_count("seed", seed, 0, 2**63 - 1)
             tree_rows.require_taxonomy(self._database.reader(), taxonomy)
-            grown = forest.grown(chosen)
-            cut = tree_rows.cut(forest, chosen, grown, k, height)
-            named = tree_rows.Named(self._database.reader(), chosen, taxonomy)
-            columns = tree_rows.cluster_rows(forest, chosen, grown, cut, named)
-        if cut.tie is not None:
+            of_graph = _given(neighbors=neighbors, resolution=resolution)
+            of_tree = _given(
+                k=k,
+                height=height,
+                method=None if method == "ward" else method,
+                distance=None if distance == "chord" else distance,
+            )
+            joined, fine = graph.require_graph(neighbors, resolution)
+            if graph.goes_by_graph(
+                forest, chosen, by, of_tree=of_tree, of_graph=of_graph,
+                matrices=tree_rows.SILHOUETTES,
+            ):  # fmt: skip
+                communities = graph.found(forest, chosen, joined, fine, seed)
+                columns = graph.cluster_rows(communities, taxonomy)
+            else:
+                grown = forest.grown(chosen)
+                cut = tree_rows.cut(forest, chosen, grown, k, height)
+                named = tree_rows.Named(self._database.reader(), chosen, taxonomy)
+                columns = tree_rows.cluster_rows(forest, chosen, grown, cut, named)
+        if cut is None:
+            graph.warn(chosen, communities.said, unasked=by is None and not of_graph)
+        elif cut.tie is not None:
             warnings.warn(
                 f"{chosen.name}: merges of the same height, {cut.tie:.6g}, on both sides of the cut into "
                 f"{cut.count:,}: another cut would be as good; it goes by the order of the merges",
@@ -362,6 +427,11 @@ class Trees(Opened):
                 "for its clades in; ingest another"
             )
         return aligned, others
+
+
+def _given(**options: object) -> list[str]:
+    """The names of the options that have a value."""
+    return [name for name, value in options.items() if value is not None]
 
 
 def _warn(message: str) -> None:

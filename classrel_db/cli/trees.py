@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -69,6 +69,32 @@ permutations_option = click.option(
 )
 
 
+_by = click.option(
+    "--by",
+    type=click.Choice(("tree", "graph")),
+    help="Go by the tree of all classes, or by their nearest neighbours alone.  [default: tree; graph for "
+    "more classes than a tree is made of unasked]",
+)
+_neighbors = click.option(
+    "--neighbors",
+    type=int,
+    metavar="K",
+    help="By graph: join two classes that are each among the other's K nearest.  [default: 10]",
+)
+_resolution = click.option(
+    "--resolution",
+    type=float,
+    metavar="R",
+    help="By graph: how fine the clusters are; above 1 for more and smaller ones.  [default: 1]",
+)
+_MOST_DRAWN = 100  # clusters of a graph in a table
+
+
+def by_graph(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of what may go by the neighbour graph."""
+    return _by(_neighbors(_resolution(command)))
+
+
 def clustered(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say which tree."""
     return _method(_distance(command))
@@ -117,6 +143,7 @@ def tree() -> None:
     help="Resamples for --support: some seconds for 100 of a head of 1,000 classes.",
 )
 @seed_option
+@by_graph
 @clustered
 @names_option
 @_tips
@@ -130,6 +157,9 @@ def show_tree(
     across: bool,
     resamples: int,
     seed: int,
+    by: Literal["tree", "graph"] | None,
+    neighbors: int | None,
+    resolution: float | None,
     method: Linkage,
     distance: TreeDistance,
     taxonomy: str,
@@ -143,6 +173,10 @@ def show_tree(
     --around goes to one class. Files, and rows, have the whole tree. It is computed once and kept in
     the database (tables merges, leaves, clade_support), and so is the support that was asked for.
 
+    Of a head of more than 30,000 classes, or than memory bears, the leaves are clusters of its neighbour
+    graph, as `classrel cluster --by graph` has them, up to 2,000; with --around, the class and its nearest. A
+    note says so, and such a tree is not kept.
+
     \b
     Examples:
       classrel tree efficientnet_lite0 -k 40
@@ -151,10 +185,10 @@ def show_tree(
     """
     if whole and (k is not None or around is not None):
         raise click.UsageError("--all goes without -k and --around")
-    where = click.get_current_context().get_parameter_source
-    for each in ("resamples", "seed"):
-        if not support and where(each) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{each} is for --support")
+    if not support and _typed("resamples"):
+        raise click.UsageError("--resamples is for --support")
+    if not support and by != "graph" and _typed("seed"):
+        raise click.UsageError("--seed is for --support and --by graph")
     with open_catalog(db) as catalog:
         if k is None and around is None and not whole and _is_drawn(written):
             k = min(30, int(catalog.info(model).project("n_classes").fetchall()[0][0]))
@@ -170,6 +204,9 @@ def show_tree(
                 seed=seed,
                 across=across,
                 taxonomy=taxonomy,
+                by=by,
+                neighbors=neighbors,
+                resolution=resolution,
                 progress=progress,
             )
         show(catalog, _called(rows, tips), written, "trees.dendrogram")
@@ -178,6 +215,12 @@ def show_tree(
         if drawn is not None:
             said += f"; support of {drawn:,} resamples of the dimensions, seed {seeded}"
         tell(said)
+
+
+def _typed(name: str) -> bool:
+    """Whether an option was given, be it what it is by default."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
 
 
 def _is_drawn(written: dict[str, Any]) -> bool:
@@ -338,6 +381,8 @@ def consensus_tree(
 @click.argument("model")
 @click.option("-k", type=int, help="How many clusters.  [default: the best silhouette]")
 @click.option("--height", type=float, help="Cut at this height of the tree.")
+@by_graph
+@seed_option
 @clustered
 @names_option
 @reading
@@ -345,6 +390,10 @@ def cluster(
     model: str,
     k: int | None,
     height: float | None,
+    by: Literal["tree", "graph"] | None,
+    neighbors: int | None,
+    resolution: float | None,
+    seed: int,
     method: Linkage,
     distance: TreeDistance,
     taxonomy: str,
@@ -356,13 +405,20 @@ def cluster(
     Into -k clusters, at a --height, or where the mean silhouette is largest. A table has a line a cluster,
     with the classes that are not of the taxon marked; other formats a row a class.
 
+    --by graph, and unasked for a head of more than 30,000 classes, or than memory bears, the clusters are
+    communities of the graph of mutual nearest neighbours, found by the Leiden algorithm: the largest first,
+    of which a table has 100. A note says how many classes have no mutual neighbour, and the modularity.
+
     \b
     Examples:
       classrel cluster efficientnet_lite0 -k 40
       classrel cluster efficientnet_lite0 --height 1.5 --format csv
+      classrel cluster efficientnet_lite0 --by graph --resolution 5
     """
     if k is not None and height is not None:
         raise click.UsageError("-k and --height; give one of them, or neither")
+    if by == "tree" and _typed("seed"):
+        raise click.UsageError("--seed is for --by graph")
     with open_catalog(db) as catalog:
         with watched() as progress:
             rows = catalog.cluster(
@@ -372,7 +428,19 @@ def cluster(
                 method=method,
                 distance=distance,
                 taxonomy=taxonomy,
+                by=by,
+                neighbors=neighbors,
+                resolution=resolution,
+                seed=seed,
                 progress=progress,
             )
-        show(catalog, rows, written, "tree_tables.clusters")
-        tell(f"{method} linkage of {distance} distances, named by {taxonomy}")
+        ((found, count),) = rows.aggregate("any_value(method), max(cluster)").fetchall()
+        by_tree = found == method
+        drawn = rows
+        if not by_tree and _is_drawn(written):
+            drawn = rows.filter(f"cluster <= {_MOST_DRAWN:d}")
+        show(catalog, drawn, written, "tree_tables.clusters")
+        if drawn is not rows and count > _MOST_DRAWN:
+            tell(f"the {_MOST_DRAWN} largest of {count:,} clusters; --format csv has all of them")
+        how = f"{method} linkage of {distance} distances" if by_tree else "Leiden communities"
+        tell(f"{how}, named by {taxonomy}")

@@ -112,7 +112,8 @@ def dendrogram(
     )
     nodes = Nodes.of(data)
     if clusters is None:
-        clusters = min(24, n) if whole and n > 3 else 0
+        of_classes = int(nodes.node[0]) == 2 * n - 2  # else its leaves are clusters themselves
+        clusters = min(24, n) if whole and n > 3 and of_classes else 0
     if clusters and around is not None:
         raise ArgumentError("clusters are of the whole tree; draw it without around")
     found = None

@@ -66,8 +66,7 @@ def sixty(real):
     return relation.columns, list(map(str, relation.types)), dicts(relation)
 
 
-@pytest.fixture(scope="module")
-def wordnet():
+def wordnet_members():
     """The classes under each synset, by WordNet id, walked naively."""
     data = resources.files("classrel_db") / "data"
     parents = {}
@@ -81,6 +80,11 @@ def wordnet():
             members.setdefault(taxon, set()).add(row["wnid"])
             waiting.update(parents.get(taxon, ()))
     return members
+
+
+@pytest.fixture(scope="module")
+def wordnet():
+    return wordnet_members()
 
 
 def by_cluster(rows):
