@@ -13,6 +13,8 @@
     ├── WeightsError              the weights can't be compared: NaN, Inf, constant row, one class
     ├── ModelExistsError          other weights or labels are stored under that name
     ├── StatementError            SQL that can't be run; the message shows the place
+    ├── WorkerError               a process that computed a head died, mostly for lack of memory
+    │   └── ClusterError          a cluster can't be used: out of reach, of another classrel
     ├── QueryFileError            a file of a named query is not in order; the message names the line
     └── DatabaseError             the database file can't be used
         ├── MissingDatabaseError  there is no such file yet
@@ -85,6 +87,14 @@ class StatementError(ClassrelError):
 
 class QueryFileError(ClassrelError):
     """A named query's file is not in order; the message names the file and the line."""
+
+
+class WorkerError(ClassrelError):
+    """A process that computed a head died, mostly for lack of memory."""
+
+
+class ClusterError(WorkerError):
+    """A cluster can't be used: out of reach, with another classrel, or without the database's folder."""
 
 
 class DatabaseError(ClassrelError):

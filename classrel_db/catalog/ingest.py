@@ -118,7 +118,6 @@ class Prepared:
             self._unit_rows = maths.unit(self.normalized.rows)
         if self.model.n_pairs and self._unit_rows is None:
             self._unit_rows = self._all_unit_rows(options.memory)
-        self._memory = options.memory if large is not None else None
         self._searched = 0
 
         def search(step: Callable[[], None]) -> Found:
@@ -150,8 +149,6 @@ class Prepared:
         self, connection: DuckDBPyConnection, model_id: int, progress: Progress
     ) -> StoredModel:
         model, normalized = replaced(self.model, model_id=model_id), self.normalized
-        if self._memory is not None:
-            write.bound_memory(connection, self._memory // 2)
         write.insert_classes(connection, model_id, self.space, self.head.bias, self.statistics)
         write.insert_weights(connection, model_id, normalized.rows)
 
@@ -267,6 +264,8 @@ def store(
     existing = _standing(connection, made, options)
     if existing is not None and not options.replace:
         return already_there(existing), existing
+    if is_large(made.model):
+        write.bound_memory(connection, options.memory // 2)
     with transaction(connection):
         model_id = write.next_model_id(connection)
         if existing is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace as replaced
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from classrel_db.catalog.arguments import (
     memory_bytes,
@@ -53,6 +53,7 @@ class Ingests(Opened):
         exact: bool = False,
         memory: str | int | None = None,
         jobs: int = 1,
+        scheduler: str | None = None,
         progress: Progress | None = None,
         done: Callable[[Ingested], None] | None = None,
         failed: Callable[[Failed], None] | None = None,
@@ -73,17 +74,23 @@ class Ingests(Opened):
         class against every other, however long it takes. ``memory`` bounds what one head of that size takes:
         ``"4GB"``, a number of bytes, or None for half of what is free.
 
-        ``jobs`` heads (1 to 64) are read and computed at once. They are stored in the order given with one,
-        else as they get ready. ``progress`` is told of each step, ``done`` of each model that is stored,
-        ``starting``, before several, of the plan (as of :meth:`plan`). With ``failed``, which is told of
-        each model that can't be read or stored, the others go on; without it the first error is raised.
+        ``jobs`` heads (1 to 64) are read and computed at once: by threads, or where there is much to compute
+        by processes, two for each core at most. They are stored in the order given with one, else as they
+        get ready. With ``scheduler``, the address of a Dask scheduler (``tcp://head:8786``), its workers do
+        that, as many at once as they have threads. They must see the folder of the database: in
+        ``classrel.parts/`` beside it finished heads wait for this process, which stores them. After a run
+        that ended early the same call goes on from there.
+
+        ``progress`` is told of each step, ``done`` of each model that is stored, ``starting``, before
+        several, of the plan (as of :meth:`plan`). With ``failed``, which is told of each model that can't be
+        read or stored, the others go on; without it the first error is raised.
         While several are stored the file is held: what is told of them can't ask this catalog back.
 
         The same head again changes nothing (status ``unchanged``); one of a zoo, or one whose server marks
         its file's state by an ETag, is not even read. Raises SourceError, LabelError, WeightsError,
         ModelExistsError (another head under that name, without ``replace``), UnknownModelError for a name
-        in no zoo, and DatabaseError; models stored before the one that failed stay, and of that one nothing
-        is kept.
+        in no zoo, WorkerError for a head that a process died of, ClusterError, and DatabaseError; models
+        stored before the one that failed stay, and of that one nothing is kept.
         """
         from classrel_db.catalog.ingest import Prepared, already_there, ingest_head
         from classrel_db.catalog.loading import load
@@ -99,8 +106,11 @@ class Ingests(Opened):
             if done is not None:
                 done(answer)
 
-        if len(plan) > 1:
-            self._ingest_several(plan, options, jobs, tell, stored, failed, starting)
+        if len(plan) > 1 or scheduler is not None:
+            self._ingest_several(
+                plan, options, tell, stored, failed, starting,
+                number=jobs, scheduler=scheduler, memory=None if memory is None else options.memory,
+            )  # fmt: skip
             return answers
         ((model, only),) = plan.items()
         self.close()
@@ -211,39 +221,44 @@ class Ingests(Opened):
         self,
         plan: dict[str, Planned],
         options: IngestOptions,
-        jobs: int,
         tell: Progress,
         done: Callable[[Ingested], None],
         failed: Callable[[Failed], None] | None,
         starting: Callable[[DuckDBPyRelation], None] | None,
+        **crew: Any,
     ) -> None:
         from contextlib import closing
 
-        from classrel_db.catalog.batch import Batch
+        from classrel_db.catalog.batch import Batch, Job
+        from classrel_db.catalog.crews import at_work
         from classrel_db.catalog.ingest import already_there
         from classrel_db.catalog.planning import columns, require_room
+        from classrel_db.catalog.work import task_of
         from classrel_db.records import Ingested
         from classrel_db.storage import arrays
 
-        if starting is not None:
+        if starting is not None and len(plan) > 1:
             starting(arrays.table(columns(plan)))
         require_room(plan, self.path)
         self.close()
-        missing = {}
+        jobs = []
         for model, each in plan.items():
             if each.stands is not None:
                 done(already_there(each.stands))
             else:
-                missing[model] = each
-        batch = Batch(self._database, self._indexes, options, tell)
-        with closing(batch.run(missing, jobs)) as outcomes:
-            for outcome in outcomes:
-                if isinstance(outcome, Ingested):
-                    done(outcome)
-                elif failed is not None:
-                    failed(outcome)
-                else:
-                    raise outcome.error
+                jobs.append(Job(model, each, task_of(model, each, options)))
+        if not jobs:
+            return
+        with at_work(self.path, jobs, options, tell, **crew) as (hands, spool):
+            batch = Batch(self._database, self._indexes, options, tell, hands, spool)
+            with closing(batch.run(jobs)) as outcomes:
+                for outcome in outcomes:
+                    if isinstance(outcome, Ingested):
+                        done(outcome)
+                    elif failed is not None:
+                        failed(outcome)
+                    else:
+                        raise outcome.error
 
 
 def _options(

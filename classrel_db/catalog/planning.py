@@ -14,7 +14,7 @@ from classrel_db.storage.read import STORED_NEIGHBORS
 from classrel_db.text import megabytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from classrel_db.records import IngestOptions, KnownHead, PairPolicy, StoredModel, ZooEntry
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Bytes on disk, measured in heads of 1,000 classes of random weights, which compress worst.
 _PER_PAIR = 6.5
 _PER_NEIGHBOR = 10
+_WORTH_PROCESSES = 200_000_000  # bytes of heads
 _PER_WEIGHT = 8.4  # in the database, and again in the index
 
 
@@ -45,6 +46,11 @@ class Planned:
     disk_bytes: int | None
     before: StoredModel | None = None
     known: KnownHead | None = None
+
+    @property
+    def may_change(self) -> bool:
+        """Whether only its server can tell if this is still the head that it was."""
+        return self.place.takes_labels and self.entry.source != "file"
 
 
 def planned(
@@ -104,6 +110,12 @@ def require_room(plan: Mapping[str, Planned], database: Path) -> None:
             f"these models take about {megabytes(needed)}, and the disk under {database} has "
             f"{megabytes(free)}; free some space, name a database elsewhere with --db, or give --pairs none"
         )
+
+
+def worth_processes(plan: Iterable[Planned]) -> bool:
+    """Whether what is known of a plan is so much to compute that processes are quicker than threads."""
+    known = (each.entry.head_bytes or each.entry.file_bytes or 0 for each in plan)
+    return sum(known) >= _WORTH_PROCESSES
 
 
 def columns(plan: Mapping[str, Planned]) -> Columns:

@@ -62,6 +62,11 @@ _DEFAULTS = {"normalize": "standardize", "pairs": "auto", "jobs": 4}
     help="How many heads are read and computed at once.",
 )
 @click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Let the workers of this Dask scheduler do it, such as tcp://head:8786.",
+)
+@click.option(
     "--full",
     is_flag=True,
     help="Fetch whole files, keep them where their maker's library does, check the published hash.",
@@ -74,13 +79,15 @@ _DEFAULTS = {"normalize": "standardize", "pairs": "auto", "jobs": 4}
 @click.option(
     "--memory",
     metavar="AMOUNT",
-    help="What a head beyond 30,000 classes may take of memory, such as 4GB.  [default: half of what is free]",
+    help="What a head beyond 30,000 classes may take of memory, such as 4GB.  "
+    "[default: half of what is free]",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be read and stored.")
 @reading
 def ingest(
     specs: tuple[str, ...],
     jobs: int,
+    scheduler: str | None,
     dry_run: bool,
     db: Path | None,
     **given: Any,
@@ -132,6 +139,7 @@ def ingest(
                     *specs,
                     **given,
                     jobs=jobs,
+                    scheduler=scheduler,
                     progress=display.step,
                     done=display.done,
                     failed=failed,
@@ -146,7 +154,9 @@ def ingest(
             raise
     if failures:
         raise ClassrelError(
-            _failure_message(failures, len(stored), {**given, "jobs": jobs, "db": db})
+            _failure_message(
+                failures, len(stored), {**given, "jobs": jobs, "scheduler": scheduler, "db": db}
+            )
         )
 
 

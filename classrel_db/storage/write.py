@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from classrel_db.scratch import release
 from classrel_db.storage import read
-from classrel_db.storage.arrow import column, texts
+from classrel_db.storage.columns import (
+    class_columns,
+    neighbor_columns,
+    pair_columns,
+    weight_columns,
+)
 from classrel_db.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
+    import numpy as np
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
     from classrel_db.records import LabelSpace, StoredModel
 
 _LEAST_MEMORY = 500_000_000  # bytes; with less, DuckDB can't write vectors
-_BYTES_PER_INSERT = 64 << 20  # of rows that may lie on the disk
-_PAIRS_PER_INSERT = 4_000_000  # 48 MB of Arrow; an insert's fixed cost is lost in it
 
 
 def load_arrow() -> None:
@@ -68,31 +69,15 @@ def insert_classes(
     statistics: dict[str, NDArray[np.float64]],
 ) -> None:
     """The rows of ``classes``; ``statistics`` holds mean, std, norm and scale, each (C,)."""
-    import pyarrow as pa
-
-    n = len(space.labels)
-    columns = {
-        "class_idx": column(np.arange(n, dtype=np.int32)),
-        "label": texts(space.labels),
-        "concept": texts(space.concepts),
-        "bias": pa.nulls(n, pa.float32()) if bias is None else column(bias.astype(np.float32)),
-        **{name: column(values) for name, values in statistics.items()},
-    }
-    _insert(connection, "classes", model_id, columns)
+    _insert(connection, "classes", model_id, class_columns(space, bias, statistics))
 
 
 def insert_weights(
     connection: DuckDBPyConnection, model_id: int, rows: NDArray[np.float32]
 ) -> None:
     """The rows of ``weights``, from C×D normalised rows."""
-    import pyarrow as pa
-
-    n, dim = rows.shape
-    for block in _blocks(n, 4 * dim):
-        vectors = pa.FixedSizeListArray.from_arrays(column(rows[block].reshape(-1)), dim)
-        indices = np.arange(block.start, block.stop, dtype=np.int32)
-        _insert(connection, "weights", model_id, {"class_idx": column(indices), "vector": vectors})
-        release(rows)
+    for columns in weight_columns(rows):
+        _insert(connection, "weights", model_id, columns)
 
 
 def insert_pairs(
@@ -106,11 +91,10 @@ def insert_pairs(
     ``done`` is told the number of pairs written so far.
     """
     written = 0
-    for start, cosines in blocks:
-        for columns in _pair_columns(start, cosines):
-            _insert(connection, "pairs", model_id, columns)
-            written += len(columns["cosine"])
-            done(written)
+    for columns in pair_columns(blocks):
+        _insert(connection, "pairs", model_id, columns)
+        written += len(columns["cosine"])
+        done(written)
 
 
 def insert_neighbors(
@@ -120,17 +104,8 @@ def insert_neighbors(
     cosines: NDArray[np.float32],
 ) -> None:
     """The rows of ``neighbors`` from C×k indices and cosines, nearest first."""
-    n, k = indices.shape
-    for block in _blocks(n, 16 * k):
-        some = np.arange(block.start, block.stop, dtype=np.int32)
-        columns = {
-            "class_idx": column(np.repeat(some, k)),
-            "rank": column(np.tile(np.arange(1, k + 1, dtype=np.int32), len(some))),
-            "neighbor_idx": column(indices[block].reshape(-1)),
-            "cosine": column(cosines[block].reshape(-1)),
-        }
+    for columns in neighbor_columns(indices, cosines):
         _insert(connection, "neighbors", model_id, columns)
-        release(indices, cosines)
 
 
 def delete_model(connection: DuckDBPyConnection, model_id: int) -> None:
@@ -153,29 +128,6 @@ def hand_over_tags(connection: DuckDBPyConnection, model_id: int, successor: int
     connection.execute(
         "UPDATE tags SET model_id = $new WHERE model_id = $old", {"old": model_id, "new": successor}
     )
-
-
-def _blocks(n: int, row_bytes: int) -> Iterator[slice]:
-    step = max(1, _BYTES_PER_INSERT // row_bytes)
-    for start in range(0, n, step):
-        yield slice(start, min(start + step, n))
-
-
-def _pair_columns(start: int, cosines: NDArray[np.float32]) -> Iterator[dict[str, pa.Array]]:
-    """The pairs a < b of one block of rows, as columns of at most _PAIRS_PER_INSERT or one row."""
-    height, width = cosines.shape
-    every = np.arange(start, start + width, dtype=np.int32)
-    step = max(1, _PAIRS_PER_INSERT // max(1, width))
-    for top in range(0, height, step):
-        rows = range(top, min(top + step, height))
-        lengths = [width - row - 1 for row in rows]
-        if not sum(lengths):
-            continue
-        yield {
-            "a": column(np.repeat(every[rows.start : rows.stop], lengths)),
-            "b": column(np.concatenate([every[row + 1 :] for row in rows])),
-            "cosine": column(np.concatenate([cosines[row, row + 1 :] for row in rows])),
-        }
 
 
 def _insert(

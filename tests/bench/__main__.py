@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tests.bench import (
     batch,
+    cluster,
     cold,
     compare,
     ingest,
@@ -20,6 +21,7 @@ from tests.bench import (
     queries,
     report,
     report_page,
+    scale,
     shell,
     trees,
     warm,
@@ -39,6 +41,7 @@ QUESTIONS: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "large": large.figures,
     "bytes": bytes_read.figures,
     "batch": batch.figures,
+    "cluster": cluster.figures,
     "queries": queries.figures,
     "shell": shell.figures,
     "compare": compare.figures,
@@ -48,11 +51,15 @@ QUESTIONS: dict[str, Callable[[Path], Iterator[Figure]]] = {
 }
 """By name, each a generator of figures that may fill the folder it is given."""
 
+LONG: dict[str, Callable[[Path], Iterator[Figure]]] = {"scale": scale.figures}
+"""Those that are asked by their name only."""
+
 
 def main(wanted: list[str]) -> None:
-    unknown = [name for name in wanted if name not in QUESTIONS]
+    known = {**QUESTIONS, **LONG}
+    unknown = [name for name in wanted if name not in known]
     if unknown:
-        print(f"no question {', '.join(unknown)}; there are {', '.join(QUESTIONS)}")
+        print(f"no question {', '.join(unknown)}; there are {', '.join(known)}")
         return
     report.machine()
     verdicts: list[bool] = []
@@ -61,7 +68,7 @@ def main(wanted: list[str]) -> None:
         figures: list[Figure] = []
         try:
             with tempfile.TemporaryDirectory(prefix=f"classrel-bench-{name}-") as folder:
-                for figure in QUESTIONS[name](Path(folder)):
+                for figure in known[name](Path(folder)):
                     report.narrate(f"{name}: {figure.what}")
                     figures.append(figure)
         except ChildError as error:

@@ -25,6 +25,7 @@ _UNITS = {  # what a figure is shown in: (factor, digits, suffix)
     "GB": (1e-9, 2, " GB"),
     "B/pair": (1.0, 2, " B/pair"),
     "%": (100.0, 1, " %"),
+    "^": (1.0, 2, ""),
 }
 
 

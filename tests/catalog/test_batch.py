@@ -15,7 +15,7 @@ from server import ALWAYS, Fault, serving
 
 import classrel_db
 from classrel_db import sources
-from classrel_db.catalog import batch
+from classrel_db.catalog import batch, crews
 from classrel_db.errors import (
     ArgumentError,
     DatabaseError,
@@ -136,7 +136,7 @@ def test_a_name_that_is_taken_fails_alone(path, six, make_head):
 def test_no_more_heads_are_in_memory_than_one_over_the_jobs(path, six, monkeypatch):
     alive, most = [0], [0]
     lock = threading.Lock()
-    load, store = batch.load, batch.store
+    load, store = crews.load, batch.store
 
     def loading(*arguments):
         with lock:
@@ -152,7 +152,7 @@ def test_no_more_heads_are_in_memory_than_one_over_the_jobs(path, six, monkeypat
             with lock:
                 alive[0] -= 1
 
-    monkeypatch.setattr(batch, "load", loading)
+    monkeypatch.setattr(crews, "load", loading)
     monkeypatch.setattr(batch, "store", storing)
     classrel_db.open(path).ingest(*(head.path for head in six), labels=six[0].labels_path, jobs=2)
     assert 2 <= most[0] <= 4  # two in work, one ready, one with the writer

@@ -8,15 +8,15 @@ import sys
 import time
 
 import classrel_db
-from classrel_db.catalog import batch
+from classrel_db.catalog import batch, crews
 
 address, count, database, jobs = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 events: list[tuple[float, int, int]] = []  # when, heads ready, writers at work
-prepare, store, put_index = batch.Batch._prepare, batch.store, batch.put_index
+prepare, store, put_index = crews.Threads._prepare, batch.store, batch.put_index
 
 
-def timed_prepare(self, name, place):
-    prepared = prepare(self, name, place)
+def timed_prepare(self, job):
+    prepared = prepare(self, job)
     events.append((time.perf_counter(), 1, 0))
     return prepared
 
@@ -34,7 +34,8 @@ def timed_index(*arguments):
     events.append((time.perf_counter(), 0, -1))
 
 
-batch.Batch._prepare, batch.store, batch.put_index = timed_prepare, timed_store, timed_index
+crews.Threads._prepare = timed_prepare
+batch.store, batch.put_index = timed_store, timed_index
 begun = time.perf_counter()
 specs = [f"{address}/head{number:03d}.safetensors" for number in range(count)]
 with classrel_db.open(database) as catalog:
