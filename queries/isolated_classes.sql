@@ -18,6 +18,9 @@ WITH nearest_of AS (
         avg(n.cosine::DOUBLE) AS mean_cosine
     FROM neighbors AS n
     WHERE n.rank <= 10
+      AND n.model_id IN (
+          SELECT m.model_id FROM models AS m WHERE models IS NULL OR list_contains(models, m.name)
+      )
     GROUP BY n.model_id, n.class_idx
 ),
 ranked AS (
@@ -27,7 +30,6 @@ ranked AS (
         row_number() OVER (PARTITION BY x.model_id ORDER BY x.cosine, x.class_idx) AS place
     FROM nearest_of AS x
     JOIN models AS m ON m.model_id = x.model_id
-    WHERE models IS NULL OR list_contains(models, m.name)
     QUALIFY row_number() OVER (PARTITION BY x.model_id ORDER BY x.cosine, x.class_idx) <= k
 )
 SELECT

@@ -9,6 +9,15 @@
 -- Being near is not mutual by itself: a hub is in many lists and few are in its own, so a mutual pair
 -- is better evidence that two classes share traits than a one-sided one.
 CREATE OR REPLACE MACRO mutual_neighbors(model, k := 10) AS TABLE
+WITH focal AS (
+    SELECT m.model_id FROM models AS m WHERE m.name = model
+),
+-- of one model alone: joined to each other first, the neighbours of all models would be read
+near AS MATERIALIZED (
+    SELECT n.model_id, n.class_idx, n.rank, n.neighbor_idx, n.cosine
+    FROM neighbors AS n
+    WHERE n.model_id IN (SELECT f.model_id FROM focal AS f) AND n.rank <= stored_rank(k)
+)
 SELECT
     m.name AS model,
     a.label AS class_a,
@@ -17,14 +26,10 @@ SELECT
     o.rank AS rank_b,
     n.cosine,
     euclidean(n.cosine, a.norm, b.norm) AS euclidean
-FROM models AS m
-JOIN neighbors AS n ON n.model_id = m.model_id
-JOIN neighbors AS o
-  ON o.model_id = n.model_id AND o.class_idx = n.neighbor_idx AND o.neighbor_idx = n.class_idx
+FROM near AS n
+JOIN near AS o ON o.class_idx = n.neighbor_idx AND o.neighbor_idx = n.class_idx
+JOIN models AS m ON m.model_id = n.model_id
 JOIN classes AS a ON a.model_id = n.model_id AND a.class_idx = n.class_idx
 JOIN classes AS b ON b.model_id = n.model_id AND b.class_idx = n.neighbor_idx
-WHERE m.name = model
-  AND n.class_idx < n.neighbor_idx
-  AND n.rank <= stored_rank(k)
-  AND o.rank <= stored_rank(k)
+WHERE n.class_idx < n.neighbor_idx
 ORDER BY n.cosine DESC, n.class_idx, n.neighbor_idx;

@@ -10,14 +10,19 @@
 -- distribution (`FROM similarity_histogram()`). Of a model without stored pairs, only the pairs among
 -- the 100 nearest of either class are seen.
 CREATE OR REPLACE MACRO near_duplicates(threshold := 0.5, models := NULL) AS TABLE
-WITH alike AS MATERIALIZED (
-    SELECT p.model_id, p.a, p.b, p.cosine FROM pairs AS p WHERE p.cosine >= threshold
+WITH chosen AS (
+    SELECT m.model_id, m.n_pairs FROM models AS m WHERE models IS NULL OR list_contains(models, m.name)
+),
+alike AS MATERIALIZED (
+    SELECT p.model_id, p.a, p.b, p.cosine
+    FROM pairs AS p
+    WHERE p.cosine >= threshold AND p.model_id IN (SELECT c.model_id FROM chosen AS c)
     UNION ALL
     SELECT DISTINCT
         n.model_id, least(n.class_idx, n.neighbor_idx), greatest(n.class_idx, n.neighbor_idx), n.cosine
     FROM neighbors AS n
-    JOIN models AS w ON w.model_id = n.model_id AND w.n_pairs = 0
     WHERE n.cosine >= threshold
+      AND n.model_id IN (SELECT c.model_id FROM chosen AS c WHERE c.n_pairs = 0)
 )
 SELECT
     m.name AS model,
@@ -29,5 +34,4 @@ FROM alike AS x
 JOIN models AS m ON m.model_id = x.model_id
 JOIN classes AS a ON a.model_id = x.model_id AND a.class_idx = x.a
 JOIN classes AS b ON b.model_id = x.model_id AND b.class_idx = x.b
-WHERE models IS NULL OR list_contains(models, m.name)
 ORDER BY x.cosine DESC, x.model_id, x.a, x.b;

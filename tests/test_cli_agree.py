@@ -244,6 +244,25 @@ def test_all_says_how_many_are_left_out(own):
     assert {row["normalization"] for row in json_of(under_one)} == {"center"}
 
 
+def test_of_very_many_models_the_couples_are_listed(path):
+    """A matrix of a thousand models is a million numbers."""
+    said = "import sys, classrel_db.cli.agree as agree; agree._MOST_SIDE_BY_SIDE = 5\n"
+    said += "from classrel_db.cli import main; sys.argv[0] = 'classrel'; main()"
+    table = run_python(said, "compare", "--all", "--db", path).stdout
+    assert re.search(r"^ *alpha +beta +rsa-spearman", table, re.MULTILINE)
+    assert "of 4 models" not in table
+
+
+def test_memory_bounds_the_blocks_and_too_little_says_the_least(own, path):
+    bounded = own("compare", "--all", "--memory", "40MB", "-f", "csv")
+    assert bounded.stdout == own("compare", "--all", "-f", "csv").stdout
+    least = "memory is 0.0 kB; .* takes at least [0-9.]+ [kM]B: give --memory that much"
+    refused = own("compare", "--all", "--memory", "10 B", "--measure", "cka")
+    assert refused.returncode == 1
+    assert re.search(least, refused.stderr), refused.stderr
+    assert_refused(own("compare", "--all", "--memory", "lots"), "an amount such as 4GB")
+
+
 def test_one_model_alone_makes_an_empty_answer(own):
     answer = own("compare", "--all", "alpha")
     assert (answer.returncode, answer.stdout.strip()) == (0, "no two models can be compared")
@@ -499,6 +518,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(own, path, command, sai
         "compare alpha beta -k 2.5",
         "compare alpha beta --normalize zscore",
         "compare alpha beta --by family",
+        "compare alpha beta --memory 1GB",
         "compare --all --ceiling",
         "compare --all --by family --ceiling",
         "compare --all --by family --measure cka --measure rbo",

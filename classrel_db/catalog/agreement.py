@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classrel_db.catalog.arguments import MOST_DRAWS, require_count, require_one_of
+from classrel_db.catalog.arguments import MOST_DRAWS, memory_bytes, require_count, require_one_of
 from classrel_db.catalog.opened import Opened
 from classrel_db.errors import ArgumentError, LockedDatabaseError
 from classrel_db.records import DEFAULT_PERMUTATIONS, NORMALIZATIONS
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from duckdb import DuckDBPyRelation
+    from numpy.typing import NDArray
 
     from classrel_db.catalog.comparing import Comparing
+    from classrel_db.maths.measures import Measure
     from classrel_db.records import Normalization, Progress, StoredComparison, StoredModel
 
 
@@ -87,6 +89,7 @@ class Agreement(Opened):
         seed: int = 0,
         normalize: Normalization | None = None,
         ancestors: bool = False,
+        memory: str | int | None = None,
         progress: Progress | None = None,
     ) -> DuckDBPyRelation:
         """Every two of ``models``, or of all, kept in the table ``comparisons``; only what is missing
@@ -95,7 +98,9 @@ class Agreement(Opened):
         Columns as of :meth:`compare`; rows by measure and in the order of ingest. Pairs of
         models in unlike normalisations or with fewer than 4 shared classes are left out.
         ``permutations`` and ``resamples`` are 0 by default, for they take seconds a pair. What is
-        finished when an interruption comes is kept. Raises as :meth:`compare`.
+        finished when an interruption comes is kept. ``memory``, ``"4GB"`` or a number of bytes, bounds what
+        is held of the heads; by default it is half of what is free. No number depends on it beyond the
+        rounding of double precision. Raises as :meth:`compare`, and ArgumentError for too little memory.
         """
         if ancestors:
             raise ArgumentError(
@@ -103,12 +108,31 @@ class Agreement(Opened):
                 "models to compare them with ancestors"
             )
         chosen = self._known_now().lookup.models(models)
+        allowed = memory_bytes(memory)
         comparing = self._comparing(
-            measures, k, permutations, resamples, seed, normalize, False, progress
+            measures, k, permutations, resamples, seed, normalize, False, progress, allowed
         )
-        stored = comparisons.stored_comparisons(self._database.reader())
+        return self._swept(comparing, chosen, allowed, progress)
 
-        def keep(found: Sequence[StoredComparison], patient: bool) -> None:
+    def _swept(
+        self,
+        comparing: Comparing,
+        chosen: Sequence[StoredModel],
+        memory: int,
+        progress: Progress | None,
+    ) -> DuckDBPyRelation:
+        """The answer of :meth:`compare_all`, with what was missing computed and kept."""
+        from classrel_db.catalog.couples import Couples, Sweep, with_q_values
+
+        couples, normalization = Couples(comparing, chosen), comparing.settings.normalization
+        asked = couples.asked()
+
+        def known(measure: Measure) -> dict[str, NDArray[Any]]:
+            return comparisons.states(
+                self._database.reader(), asked, measure.name, normalization, uses_k=measure.uses_k
+            )
+
+        def keep(found: Sequence[comparisons.Rows], patient: bool) -> None:
             for patience in range(_PATIENCE if patient else 0, -1, -1):
                 try:
                     with self._written() as connection:
@@ -121,8 +145,21 @@ class Agreement(Opened):
                         raise
                     time.sleep(0.5)
 
-        comparing.all_pairs(chosen, stored, keep)
-        return self._rows(self._stored(chosen, comparing), chosen)
+        sweep = Sweep(comparing, couples, keep, memory, progress or (lambda _step: None))
+        try:
+            sweep.run(known)
+        finally:
+            if sweep.begun:
+                self.close()  # and with the file goes the bound on what DuckDB holds of it
+        measures = comparing.measures
+        rows = comparisons.answer(
+            self._database.reader(),
+            asked,
+            [measure.name for measure in measures],
+            [measure.name for measure in measures if measure.uses_k],
+            normalization,
+        )
+        return with_q_values(self._database.reader(), rows)
 
     def group_agreement(
         self,
@@ -321,6 +358,7 @@ class Agreement(Opened):
         normalize: Normalization | None,
         ancestors: bool,
         progress: Progress | None,
+        memory: int | None = None,
     ) -> Comparing:
         from classrel_db.catalog.comparing import Comparing, Settings, measures_named
 
@@ -338,21 +376,8 @@ class Agreement(Opened):
             settings,
             ancestors=ancestors,
             tell=progress or (lambda _step: None),
+            memory=memory,
         )
-
-    def _stored(
-        self, chosen: Sequence[StoredModel], comparing: Comparing
-    ) -> list[tuple[int, int, StoredComparison]]:
-        """What the database holds of these models, of the measures and settings that were asked for."""
-        keys = comparing.keys(chosen)
-        found = comparisons.stored_comparisons(self._database.reader())
-        asked = [measure.name for measure in comparing.measures]
-
-        def order(each: StoredComparison) -> tuple[int, int, int]:
-            return asked.index(each.measure), each.model_a, each.model_b
-
-        wanted = sorted((each for each in found if comparing.key(each) in keys), key=order)
-        return [(each.model_a, each.model_b, each) for each in wanted]
 
     def _rows(
         self,

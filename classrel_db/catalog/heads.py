@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from classrel_db import maths
 from classrel_db.errors import ArgumentError, UnknownModelError
 from classrel_db.maths.geometry import Geometry
-from classrel_db.storage import arrays
+from classrel_db.storage import arrays, comparisons
+from classrel_db.text import megabytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from duckdb import DuckDBPyConnection
@@ -20,18 +21,27 @@ if TYPE_CHECKING:
     from classrel_db.records import Normalization, StoredModel
 
 _KEPT_BYTES = 1 << 30  # of heads that stay in memory
+_LEAST_CACHED, _MOST_CACHED = 32_000_000, 500_000_000  # bytes
 _MATRICES = 12  # of n×n in double precision that one comparison may hold at once
 
 
 class Heads:
-    """The rows of models under their own normalisation, or all under one."""
+    """The rows of models under their own normalisation, or all under one.
+
+    ``memory`` bounds, in bytes, what stays of heads as points, and what DuckDB holds of what it has read.
+    """
 
     def __init__(
-        self, reader: Callable[[], DuckDBPyConnection], normalization: Normalization | None
+        self,
+        reader: Callable[[], DuckDBPyConnection],
+        normalization: Normalization | None,
+        memory: int | None = None,
     ) -> None:
-        self._reader = reader
+        self._open = reader
         self._normalization = normalization
-        self._kept: dict[tuple[int, bytes], Geometry] = {}
+        self._keeps = _KEPT_BYTES if memory is None else memory // 2
+        self._cached = None if memory is None else cached_bytes(memory)
+        self._kept: dict[tuple[int, bytes], Geometry] = {}  # the one used last comes last
 
     def normalization(self, model: StoredModel) -> Normalization:
         """That under which this model's rows are compared."""
@@ -55,6 +65,11 @@ class Heads:
         """The rows of all classes before any normalisation (C×D), to within float32 rounding of the stored
         ones."""
         return self._recovered(model, self._stored(model))
+
+    def _reader(self) -> DuckDBPyConnection:
+        if self._cached is None:
+            return self._open()
+        return comparisons.bound_memory(self._open(), self._cached)
 
     def _stored(self, model: StoredModel) -> NDArray[np.float32]:
         try:
@@ -84,18 +99,42 @@ class Heads:
     def geometry(self, model: StoredModel, indices: NDArray[np.int64]) -> Geometry:
         """These classes of a model as points."""
         key = (model.model_id, indices.tobytes())
-        if key not in self._kept:
-            size = 8 * len(indices) * (model.dim + len(indices))
-            if len(self._kept) * size > _KEPT_BYTES:
-                self._kept = {}
-            self._kept[key] = Geometry(self.rows(model)[indices], (model.n_classes, model.dim))
-        return self._kept[key]
+        found = self._kept.pop(key, None)
+        if found is None:
+            size = _geometry_bytes(len(indices), model.dim)
+            while self._kept and (len(self._kept) + 1) * size > self._keeps:
+                del self._kept[next(iter(self._kept))]
+            found = Geometry(self.rows(model)[indices], (model.n_classes, model.dim))
+        self._kept[key] = found
+        return found
+
+    def at_once(self, models: Sequence[StoredModel]) -> int:
+        """How many of these models stay as points, at least."""
+        size = max((_geometry_bytes(model.n_classes, model.dim) for model in models), default=1)
+        return self._keeps // size
 
 
-def require_memory(n: int) -> None:
-    """Raise ArgumentError where a comparison of n classes would not fit into this machine."""
+def cached_bytes(memory: int) -> int:
+    """Of so many bytes, those for what DuckDB has read, which is seldom read again."""
+    return min(max(memory // 8, _LEAST_CACHED), _MOST_CACHED)
+
+
+def _geometry_bytes(n: int, dim: int) -> int:
+    """What n classes as points may come to, with all that follows from them."""
+    return 8 * n * dim + 28 * n * n
+
+
+def require_memory(n: int, memory: int | None = None) -> None:
+    """Raise ArgumentError where a comparison of n classes would not fit into ``memory``, if bytes are given,
+    or into this machine."""
+    needs = 8 * n * n * _MATRICES
+    if memory is not None and memory < needs:
+        raise ArgumentError(
+            f"memory is {megabytes(memory)}; comparing {n:,} shared classes takes at least "
+            f"{megabytes(needs + 50_000)}: give --memory that much"
+        )
     require_bytes(
-        8 * n * n * _MATRICES,
+        needs,
         f"comparing {n:,} shared classes",
         "compare heads that share fewer, or on a larger machine",
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from classrel_db.cli.desk import FILE, open_catalog, reading, show, tell, watched
+from classrel_db.cli.desk import FILE, MOST_DRAWN, open_catalog, reading, show, tell, watched
 from classrel_db.records import NORMALIZATIONS, Normalization
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
     from classrel_db.catalog import Catalog
+
+_MOST_SIDE_BY_SIDE = 200  # models whose matrix is shown; of more, the couples are listed
 
 _permutations = click.option(
     "--permutations",
@@ -80,6 +82,11 @@ def _matching(command: Callable[..., None]) -> Callable[..., None]:
     "normalization, dim, n_classes or a tag.",
 )
 @click.option(
+    "--memory",
+    metavar="AMOUNT",
+    help="With --all: hold no more of the heads at a time, such as 4GB.  [default: half of what is free]",
+)
+@click.option(
     "--ceiling",
     is_flag=True,
     help="How well any model could agree with these: each against the mean of the others.",
@@ -97,6 +104,7 @@ def compare(
     normalize: Normalization | None,
     ancestors: bool,
     by: str | None,
+    memory: str | None,
     ceiling: bool,
     explain: bool,
     db: Path | None,
@@ -106,7 +114,7 @@ def compare(
 
     Two or more MODELs are compared by every measure. --all compares every two models of the database
     (or of those named) and keeps what it finds in the table `comparisons`: only what is missing is
-    computed, and Ctrl-C keeps what is finished.
+    computed, in blocks that fit into --memory, and Ctrl-C keeps what is finished.
 
     Classes are the same by their concept, or by `classrel map`. The interval is from resampling
     classes, p from permuting them, and null is what heads with nothing in common would give.
@@ -116,6 +124,7 @@ def compare(
       classrel compare efficientnet_lite0 efficientnet_lite2
       classrel compare efficientnet_lite0 efficientnet_lite2 --measure rsa-spearman --format json
       classrel compare --all --measure rsa-spearman --output agreement.csv
+      classrel compare --all --memory 4GB
       classrel compare --all --by source
       classrel compare --explain --measure cka-debiased
     """
@@ -128,6 +137,8 @@ def compare(
         return
     if by is not None and not every:
         raise click.UsageError("--by is for --all")
+    if memory is not None and not every:
+        raise click.UsageError("--memory is for --all")
     if not (every or ceiling) and len(models) < 2:
         raise click.UsageError("name two models or more, or give --all")
     if ceiling and (
@@ -168,6 +179,7 @@ def compare(
             if normalize is None or set(catalog.normalizations(models).values()) == {normalize}:
                 _tell_means(catalog, models)
         else:
+            given["memory"] = memory
             _compare_all(
                 catalog, models, measures, permutations, resamples, ancestors, by, given, written
             )
@@ -214,8 +226,11 @@ def _compare_all(
         show(catalog, rows, written)
         _tell_groups(rows)
         return
-    show(catalog, rows, written, "comparisons.matrices")
     count = len(catalog.normalizations(models or None))
+    if count <= _MOST_SIDE_BY_SIDE:
+        show(catalog, rows, written, "comparisons.matrices")
+    else:
+        show(catalog, rows, written, most=MOST_DRAWN)
     pairs = count * (count - 1) // 2 * len(set(measures) or {"rsa-spearman"})
     found = rows.shape[0]
     if found < pairs:

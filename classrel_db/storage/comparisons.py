@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from classrel_db.records import StoredComparison
 from classrel_db.storage import read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
+    from numpy.typing import NDArray
 
-_COLUMNS = ", ".join(field.name for field in fields(StoredComparison))
+Rows = Mapping[str, "Sequence[Any] | NDArray[Any]"]
+"""Rows by their columns."""
+
+_FIELDS = tuple(field.name for field in fields(StoredComparison))
+_COLUMNS = ", ".join(_FIELDS)
+_WORDS = frozenset({"measure", "normalization"})
+_KINDS = dict.fromkeys(("model_a", "model_b", "k", "n", "permutations", "resamples"), "int32") | {
+    "seed": "int64"
+}
 
 
 def concepts(connection: DuckDBPyConnection, model_id: int) -> list[str]:
@@ -100,45 +111,130 @@ def stored_comparisons(connection: DuckDBPyConnection) -> list[StoredComparison]
     return [StoredComparison(*row) for row in rows]
 
 
+def states(
+    connection: DuckDBPyConnection,
+    asked: Rows,
+    measure: str,
+    normalization: str | None,
+    *,
+    uses_k: bool,
+) -> dict[str, NDArray[Any]]:
+    """How closely one measure of these couples is known, as far as it is stored: columns model_a, model_b,
+    defined, permutations, resamples and seed. ``asked`` as of :func:`answer`."""
+    columns = "c.model_a, c.model_b, c.estimate IS NOT NULL AS defined, c.permutations, c.resamples, c.seed"
+    near = [measure] if uses_k else []
+    found = _stored(connection, columns, asked, [measure], near, normalization)
+    values: dict[str, NDArray[Any]] = found.fetchnumpy()
+    return values
+
+
+def answer(
+    connection: DuckDBPyConnection,
+    asked: Rows,
+    measures: Sequence[str],
+    near: Sequence[str],
+    normalization: str | None,
+) -> DuckDBPyRelation:
+    """What is stored of these measures of these couples, by measure and then by the order of ingest.
+
+    ``asked`` has the columns model_a, model_b (ids) and k, which counts for the measures that are
+    ``near``; ``normalization`` is that under which all are compared, or None for their own. The columns
+    are those of ``Catalog.compare``, but for q_value.
+    """
+    columns = """
+        a.name AS model_a, b.name AS model_b, c.measure, c.n, c.estimate, c.low, c.high, c.p_value,
+        c.null_value, c.normalization, c.k, c.permutations, c.resamples, c.seed
+    """
+    order = "ORDER BY list_position($measures, c.measure), c.model_a, c.model_b"
+    return _stored(connection, columns, asked, measures, near, normalization, order)
+
+
+def _stored(
+    connection: DuckDBPyConnection,
+    columns: str,
+    asked: Rows,
+    measures: Sequence[str],
+    near: Sequence[str],
+    normalization: str | None,
+    order: str = "",
+) -> DuckDBPyRelation:
+    couples = _table(asked)  # noqa: F841
+    # DuckDB finds the local variable by its name
+    return connection.sql(
+        f"""
+        SELECT {columns}
+        FROM couples AS q
+        JOIN comparisons AS c ON c.model_a = q.model_a AND c.model_b = q.model_b
+        JOIN models AS a ON a.model_id = c.model_a
+        JOIN models AS b ON b.model_id = c.model_b
+        WHERE list_contains($measures, c.measure)
+          AND c.normalization = coalesce($normalization, a.normalization)
+          AND c.k IS NOT DISTINCT FROM CASE WHEN list_contains($near, c.measure) THEN q.k END
+        {order}
+        """,  # noqa: S608
+        params={"measures": list(measures), "near": list(near), "normalization": normalization},
+    )
+
+
+def columns(found: Sequence[StoredComparison]) -> Rows:
+    """Comparisons by the columns of their table."""
+    return {name: [getattr(each, name) for each in found] for name in _FIELDS}
+
+
 def store_comparisons(
     connection: DuckDBPyConnection,
-    found: Sequence[StoredComparison],
+    found: Sequence[Rows],
     read_as: Mapping[str, str] | None = None,
 ) -> None:
-    """Keep these in place of older ones of the same pair, measure, normalisation and k.
+    """Keep these, a batch of :func:`columns` after the other, in place of older ones of the same pair,
+    measure, normalisation and k.
 
     One whose models have been removed in the meantime is left out; and where the concept map is no
     longer ``read_as``, of which they were made, so are those of models of unlike label spaces.
     """
     import pyarrow as pa
 
-    from classrel_db.storage.arrow import numbers, texts
-
-    kinds = {"model_a": "int32", "model_b": "int32", "k": "int32", "n": "int32", "seed": "int64"}
-    kinds |= {"permutations": "int32", "resamples": "int32"}
-    columns = {}
-    for name in (field.name for field in fields(StoredComparison)):
-        values = [getattr(each, name) for each in found]
-        worded = name in {"measure", "normalization"}
-        columns[name] = texts(values) if worded else numbers(values, kinds.get(name, "float64"))
-    incoming = pa.Table.from_arrays(list(columns.values()), names=list(columns))  # noqa: F841
-    connection.execute("CREATE TEMP TABLE found AS FROM comparisons LIMIT 0")
-    # DuckDB finds the local variable by its name
-    connection.execute(f"INSERT INTO found SELECT {_COLUMNS} FROM incoming")  # noqa: S608
+    if not found:
+        return
+    incoming = pa.concat_tables(map(_table, found))  # noqa: F841
+    # DuckDB finds the local variable by its name. Not by way of a temporary table: in a transaction DuckDB
+    # 2.0.0 may insert nothing from one of 122,880 rows or more.
     connection.execute(
         """
-        DELETE FROM comparisons AS c USING found AS f
+        DELETE FROM comparisons AS c USING incoming AS f
         WHERE c.model_a = f.model_a AND c.model_b = f.model_b AND c.measure = f.measure
           AND c.normalization = f.normalization AND c.k IS NOT DISTINCT FROM f.k
         """
     )
+    columns = ", ".join(f"f.{name}" for name in _FIELDS)
     connection.execute(
-        """
-        INSERT INTO comparisons SELECT f.* FROM found AS f
+        f"""
+        INSERT INTO comparisons ({_COLUMNS}) SELECT {columns} FROM incoming AS f
         JOIN models AS a ON a.model_id = f.model_a
         JOIN models AS b ON b.model_id = f.model_b
         WHERE $same_map OR a.concepts_sha256 = b.concepts_sha256
-        """,
+        """,  # noqa: S608
         {"same_map": read_as is None or read_as == read.concept_map(connection)},
     )
-    connection.execute("DROP TABLE found")
+
+
+def _table(rows: Rows) -> pa.Table:
+    import pyarrow as pa
+
+    # imported with the first rows, for it brings numpy
+    from classrel_db.storage.arrow import numbers, texts
+
+    arrays = [
+        texts(list(values)) if name in _WORDS else numbers(values, _KINDS.get(name, "float64"))
+        for name, values in rows.items()
+    ]
+    return pa.Table.from_arrays(arrays, names=list(rows))
+
+
+def bound_memory(connection: DuckDBPyConnection, memory: int) -> DuckDBPyConnection:
+    """The connection, with a bound in bytes on what DuckDB holds of what it reads.
+
+    It is one of the open file, for every connection to it, until it is closed.
+    """
+    connection.execute(f"SET memory_limit = '{memory:d}B'")
+    return connection

@@ -17,6 +17,7 @@ from tests.bench import (
     compare,
     ingest,
     large,
+    many,
     pictures,
     queries,
     report,
@@ -51,7 +52,7 @@ QUESTIONS: dict[str, Callable[[Path], Iterator[Figure]]] = {
 }
 """By name, each a generator of figures that may fill the folder it is given."""
 
-LONG: dict[str, Callable[[Path], Iterator[Figure]]] = {"scale": scale.figures}
+LONG: dict[str, Callable[[Path], Iterator[Figure]]] = {"many": many.figures, "scale": scale.figures}
 """Those that are asked by their name only."""
 
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import io
 import shutil
+from itertools import combinations
 
 import duckdb
 import numpy as np
 import pytest
 from agreeing import COLUMNS, MEASURES, add, agreement, aligned, dicts, made, normalized
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from oracle import cosine_matrix
+from scipy.stats import rankdata
 
 import classrel_db
 from classrel_db.catalog import comparing as comparing_module
+from classrel_db.catalog import couples as couples_module
+from classrel_db.catalog.correlating import Vectors, blocks, correlations
+from classrel_db.catalog.heads import Heads
 from classrel_db.errors import ArgumentError, LockedDatabaseError, UnknownModelError
 from classrel_db.render.comparisons import matrices
 
@@ -75,7 +82,8 @@ def steps(catalog):
     def of(*given, **options):
         told = []
         catalog.compare_all(*given, **options, progress=told.append)
-        return sum(1 for step in told if step.stage == "models")
+        done = {step.model: step.done for step in told if step.stage == "models"}
+        return sum(done.values())
 
     return of
 
@@ -141,8 +149,8 @@ def test_what_is_known_is_not_computed_again(catalog, path, steps, monkeypatch):
     assert steps() == len(COMPARABLE)
     catalog.close()
     before = path.read_bytes()
-    for name in ("judge", "centered_products"):
-        monkeypatch.setattr(comparing_module, name, lambda *_, **__: pytest.fail("computed again"))
+    for module, name in ((comparing_module, "judge"), (couples_module, "correlations")):
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("computed again"))
     assert steps() == 0
     assert len(catalog.compare_all().fetchall()) == len(COMPARABLE)
     catalog.close()
@@ -281,16 +289,18 @@ def test_a_model_removed_while_it_is_compared_leaves_no_row(catalog, path):
 @pytest.mark.parametrize("measure", ["cka", "rsa-spearman"])
 def test_an_interruption_keeps_what_is_finished(catalog, path, steps, measure):
     def stop(step):
-        if step.stage == "models" and step.done == 4:
+        if step.stage == "models" and step.done >= 3:
+            told.append(step.done)
             raise KeyboardInterrupt
 
+    told = []
     with pytest.raises(KeyboardInterrupt):
         catalog.compare_all(measures=measure, progress=stop)
     assert all(row[2] for row in catalog.check().fetchall())
     catalog.close()
     kept = stored(path)
-    assert len(kept) == 4
-    assert steps(measures=measure) == 2
+    assert len(kept) == told[0] == 3
+    assert steps(measures=measure) == 3
     catalog.close()
     assert set(kept) < set(stored(path))
     assert len(stored(path)) == 6
@@ -308,7 +318,7 @@ def test_an_error_keeps_what_is_finished_too(catalog, path):
 
 
 def test_what_is_finished_is_kept_now_and_then(catalog, path, monkeypatch):
-    monkeypatch.setattr(comparing_module, "_FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(couples_module, "_FLUSH_SECONDS", 0.0)
     seen = []
 
     def look(step):
@@ -464,8 +474,6 @@ def test_the_noise_ceiling_by_hand(catalog):
     assert catalog.noise_ceiling(
         "near", "wide", "close", "centred", "strange", measures=both
     ).fetchall() == (rows.fetchall())
-    from scipy.stats import rankdata
-
     above = np.triu_indices(12, 1)
     for measure, of in (("rsa-pearson", lambda x: x), ("rsa-spearman", rankdata)):
         Z = []
@@ -553,9 +561,7 @@ def test_a_file_that_another_holds_is_said_before_the_work(catalog, path, monkey
         raise LockedDatabaseError("held elsewhere")
 
     monkeypatch.setattr("classrel_db.storage.database.Database.writer", locked)
-    monkeypatch.setattr(
-        comparing_module.Comparing, "_measured", lambda *_: pytest.fail("it has begun")
-    )
+    monkeypatch.setattr(couples_module.Sweep, "_measured", lambda *_: pytest.fail("it has begun"))
     with pytest.raises(LockedDatabaseError):
         catalog.compare_all()
 
@@ -582,3 +588,158 @@ def test_no_p_depends_on_the_order_of_ingest(tmp_path):
             profiles = dicts(catalog.disagree("near", "wide", permutations=19))
         found.append((rows, profiles))
     assert found[0] == found[1]
+
+
+# in blocks
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Models of two label spaces that overlap, one of them without differences."""
+    folder = tmp_path_factory.mktemp("many")
+    heads = [
+        made(f"m{i:02d}", C[:12] if i % 3 else list(reversed(C[4:])), dim=5 + i % 4, seed=i)
+        for i in range(11)
+    ]
+    flat = made("flat", C[:12], weight=np.diag(np.arange(1.0, 13.0)))
+    with classrel_db.open(folder / "many.duckdb") as catalog:
+        add(catalog, folder, *heads, flat, normalize="none")
+    return folder / "many.duckdb", {head.name: head for head in (*heads, flat)}
+
+
+CORRELATIONS = ["rsa-spearman", "rsa-pearson", "second-order-cosine"]
+
+
+def test_estimates_in_blocks_are_scipys(many, tmp_path):
+    path, heads = many
+    with classrel_db.open(shutil.copy(path, tmp_path)) as catalog:
+        rows = dicts(catalog.compare_all(measures=CORRELATIONS, memory="33 MB"))
+    assert len(rows) == 3 * 66
+    for row in rows:
+        A, B = aligned(heads[row["model_a"]], heads[row["model_b"]], "none")
+        if row["measure"] != "second-order-cosine" and "flat" in (row["model_a"], row["model_b"]):
+            assert row["estimate"] is None
+        else:
+            expected = agreement(row["measure"], A, B)
+            assert row["estimate"] == pytest.approx(expected, abs=2e-6), row
+
+
+class Drawn(Vectors):
+    """Values as they come, and how often each model's are asked for."""
+
+    def __init__(self, values):
+        self.values = values
+        self.asked = []
+
+    def of(self, places, each):
+        self.asked += list(places)
+        for _ in places:
+            each()
+        return self.values[places]
+
+    def capacity(self, memory):
+        return memory
+
+
+@st.composite
+def missing_pairs(draw):
+    m = draw(st.integers(2, 14))
+    pairs = st.sampled_from(list(combinations(range(m), 2)))
+    wanted = np.zeros((m, m), dtype=bool)
+    for a, b in draw(st.lists(pairs, max_size=40)):
+        wanted[a, b] = wanted[b, a] = True
+    return wanted
+
+
+@settings(max_examples=60, deadline=None)
+@given(missing_pairs(), st.integers(2, 20), st.booleans())
+def test_no_number_depends_on_the_size_of_the_blocks(wanted, capacity, ranks):
+    m, N = len(wanted), 4_200  # more than one chunk
+    random = np.random.default_rng(7)
+    values = random.normal(size=(m, N))
+    if ranks:
+        values = np.round(values, 2)
+        values = np.stack([rankdata(each) for each in values]).astype(np.float32)
+
+    def found(of, size, told=lambda *_: None):
+        pairs = {}
+        for some in correlations(of, wanted, size, centered=True, tell=told):
+            for a, b, value in zip(*some, strict=True):
+                key = frozenset((int(a), int(b)))
+                assert key not in pairs
+                pairs[key] = value
+        return pairs
+
+    steps = []
+    drawn = Drawn(values)
+    small = found(drawn, capacity, lambda *step: steps.append(step))
+    assert set(small) == {frozenset(pair) for pair in np.argwhere(np.triu(wanted)).tolist()}
+    for (a, b), value in small.items():
+        assert value == pytest.approx(np.corrcoef(values[a], values[b])[0, 1], abs=1e-12)
+    at_once = found(Drawn(values), 100)
+    assert at_once == (small if ranks else pytest.approx(small, abs=1e-14))
+    assert [made for made, _ in steps] == list(range(1, len(drawn.asked) + 1))
+    assert {every for _, every in steps} <= {len(drawn.asked)}
+
+
+@settings(max_examples=60, deadline=None)
+@given(missing_pairs(), st.integers(1, 20))
+def test_blocks_hold_no_more_than_they_may_and_meet_every_pair(wanted, capacity):
+    met = np.zeros_like(wanted)
+    for block in blocks(wanted, capacity):
+        assert 1 <= len(block.held) <= capacity
+        assert not set(block.held) & set(block.passing)
+        everyone = np.concatenate([block.held, block.passing])
+        met[np.ix_(block.held, everyone)] = met[np.ix_(everyone, block.held)] = True
+    assert (met >= wanted).all()
+
+
+def test_one_new_model_is_read_once_and_so_is_each_of_the_others():
+    wanted = np.zeros((50, 50), dtype=bool)
+    wanted[7] = wanted[:, 7] = True
+    wanted[7, 7] = False
+    (block,) = blocks(wanted, 30)
+    assert block.held.tolist() == [7]
+    assert len(block.passing) == 49
+    of = Drawn(np.random.default_rng(1).normal(size=(50, 40)))
+    products = sum(
+        len(some.values)
+        for some in correlations(of, wanted, 10, centered=True, tell=lambda *_: None)
+    )
+    assert products == 49
+    assert sorted(of.asked) == list(range(50))
+
+
+def test_no_answer_depends_on_the_memory(many, tmp_path):
+    path, _ = many
+    found = []
+    for memory in ("32.2MB", None):
+        with classrel_db.open(shutil.copy(path, tmp_path)) as catalog:
+            given = {"measures": ["rsa-spearman", "cka"], "memory": memory}
+            found.append(catalog.compare_all(**given).fetchall())
+    assert all(each == found[0] for each in found)
+
+
+@pytest.mark.parametrize("measure", ["rsa-spearman", "cka"])
+def test_too_little_memory_is_said_with_the_least_that_will_do(catalog, path, measure):
+    with pytest.raises(ArgumentError, match=r"memory is .* takes at least ([0-9.]+ [kM]B): give"):
+        catalog.compare_all(measures=measure, memory=1_000)
+    assert stored(path) == []
+
+
+@pytest.mark.parametrize("memory", ["much", 0, -1, 2.5, "0 GB"])
+def test_memory_is_an_amount(catalog, memory):
+    with pytest.raises(ArgumentError, match="an amount such as 4GB"):
+        catalog.compare_all(memory=memory)
+
+
+def test_a_heads_points_stay_within_what_may_be_kept(catalog):
+    (model,) = catalog._known_now().lookup.models("near")
+    heads = Heads(catalog._database.reader, None, 2 * 3 * (8 * 12 * 8 + 28 * 12 * 12))
+    orders = [np.roll(np.arange(12), i) for i in range(5)]
+    points = [heads.geometry(model, order) for order in orders]
+    assert heads.at_once([model]) == 3
+    assert heads.geometry(model, orders[2]) is points[2]
+    assert heads.geometry(model, orders[4]) is points[4]
+    assert heads.geometry(model, orders[1]) is not points[1]
+    assert heads.geometry(model, orders[2]) is points[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from agreeing import add, made
 
@@ -46,7 +47,7 @@ def store(database):
     def of(*rows):
         database.close()
         with database.writer() as connection, transaction(connection):
-            comparisons.store_comparisons(connection, rows)
+            comparisons.store_comparisons(connection, [comparisons.columns(rows)])
 
     return of
 
@@ -112,13 +113,28 @@ def test_many_rows_are_stored_at_once(store, kept):
     assert len(kept()) == len(rows)
 
 
+def test_more_rows_than_a_row_group_are_stored_in_one_transaction(database):
+    """Of which DuckDB 2.0.0 may lose all, where they go through a temporary table."""
+    n = 130_000
+    many = {name: values * n for name, values in comparisons.columns([ROW]).items()}
+    many["k"] = np.arange(n)
+    for estimate in (0.25, 0.75):
+        database.close()
+        with database.writer() as connection, transaction(connection):
+            batch = {**many, "estimate": np.full(n, estimate)}
+            comparisons.store_comparisons(connection, [batch])
+    found = database.reader().sql("SELECT count(*), min(k), max(k), min(estimate) FROM comparisons")
+    assert found.fetchall() == [(n, 0, n - 1, 0.75)]
+
+
 def test_a_failure_within_the_transaction_keeps_the_old_rows(database, store, kept):
     store(ROW)
     database.close()
 
     def fails_after_storing():
         with database.writer() as connection, transaction(connection):
-            comparisons.store_comparisons(connection, [replace(ROW, estimate=0.9)])
+            better = comparisons.columns([replace(ROW, estimate=0.9)])
+            comparisons.store_comparisons(connection, [better])
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
