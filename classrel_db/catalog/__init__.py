@@ -53,15 +53,16 @@ def open(  # noqa: A001
 ) -> Catalog:
     """The catalog of a database file: ``path``, else ``$CLASSREL_DB``, else ``classrel.duckdb``.
 
-    Nothing is opened or made yet: the first question opens the file, the first ingest makes it.
+    Nothing is opened or made yet: the first question opens the file, the first ingest makes it. A folder
+    with a lake, as :meth:`Catalog.export` makes it, or its address (``s3://bucket/folder``) is read in the
+    same way, and never written to; MissingExtraError where the address needs a package that is not
+    installed.
     ``queries``, else ``$CLASSREL_QUERIES``, is a folder of named queries of your own, which then stand
     beside classrel's. Raises QueryFileError where one of them is not in order.
     """
     folder = queries or os.environ.get("CLASSREL_QUERIES")
-    return Catalog(
-        Path(path or os.environ.get("CLASSREL_DB") or DEFAULT_DATABASE),
-        Path(folder) if folder else None,
-    )
+    place = os.fspath(path or os.environ.get("CLASSREL_DB") or DEFAULT_DATABASE)
+    return Catalog(place, Path(folder) if folder else None)
 
 
 class Catalog(Reported, Agreement, Exports, Pictured, Taxonomies, Ingests):
@@ -76,6 +77,7 @@ class Catalog(Reported, Agreement, Exports, Pictured, Taxonomies, Ingests):
     def models(self) -> DuckDBPyRelation:
         """The stored models: model, classes, dim, label_space, normalization, pairs, source,
         ingested_at (UTC)."""
+        self._known_now()  # a lake may have others than when it was last looked at
         return read.models(self._database.reader())
 
     def normalizations(self, models: str | Sequence[str] | None = None) -> dict[str, str]:
@@ -318,5 +320,14 @@ class Catalog(Reported, Agreement, Exports, Pictured, Taxonomies, Ingests):
         from classrel_db.catalog.verify import findings
         from classrel_db.storage import arrays
 
-        connection = self._database.reader()
-        return arrays.findings(connection, list(findings(connection, self._indexes)))
+        found = list(self._database.findings())
+        if all(each.ok for each in found):  # else it may not even open
+            found += findings(self._database.reader(), self._indexes)
+        return arrays.table(
+            {
+                "model": ("VARCHAR", [each.model for each in found]),
+                "check": ("VARCHAR", [each.check for each in found]),
+                "ok": ("BOOLEAN", [each.ok for each in found]),
+                "detail": ("VARCHAR", [each.detail for each in found]),
+            }
+        )

@@ -97,6 +97,7 @@ class Ingests(Opened):
 
         require_count("jobs", jobs, 1, _MOST_JOBS)
         options = _options(head, labels, normalize, pairs, replace, full, exact, memory)
+        self._require_writable()
         plan = self._plan(specs, name, options)
         tell = progress or (lambda _step: None)
         answers = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classrel_db.catalog.known import Known
@@ -16,7 +17,6 @@ from classrel_db.storage.transaction import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
     from classrel_db.records import StoredModel
     from classrel_db.storage.index import IndexCache
+    from classrel_db.storage.lake_files import Shelf
 
 
 class Opened:
-    """One database file, and what is known of it as long as it can't change."""
+    """One database file or lake, and what is known of it as long as it can't change."""
 
-    def __init__(self, path: Path, queries: Path | None = None) -> None:
-        self._database = Database(path)
+    def __init__(self, path: Path | str, queries: Path | None = None) -> None:
+        self._database = _database_at(path)
         self.path = self._database.path
         self._known: Known | None = None
         own = query_files.of_folder(queries) if queries is not None else []
@@ -63,6 +64,12 @@ class Opened:
     def _indexes(self) -> IndexCache:
         from classrel_db.storage.index import IndexCache, folder_of
 
+        if self._database.is_lake:
+            from classrel_db.storage.lake import cache_folder
+
+            return IndexCache(
+                cache_folder() / "faiss"
+            )  # one for all: files are named by their content
         return IndexCache(folder_of(self.path))
 
     def _known_now(self) -> Known:
@@ -83,6 +90,10 @@ class Opened:
             with self._database.writer() as connection, transaction(connection):
                 yield connection
 
+    def _require_writable(self) -> None:
+        """Raise DatabaseError where nothing is ever written: said before it is worked for."""
+        self._database.require_writable()
+
     def _one(self, name: str) -> StoredModel:
         """The model of this name. Raises UnknownModelError, and ArgumentError for what is no name."""
         if not isinstance(name, str):
@@ -101,3 +112,30 @@ class Opened:
                 f"{len(names)} model is named; a {what} needs two or more: `classrel models` lists them"
             )
         return self._known_now().lookup.models(list(names))
+
+
+def is_address(path: object) -> bool:
+    """Whether this is a place in a store, as ``s3://bucket/folder``, and not a path."""
+    return isinstance(path, str) and "://" in path
+
+
+def shelf_at(path: Path | str) -> Shelf:
+    """Where the files of a lake are: a folder, or a place in a store.
+
+    Raises DatabaseError, and MissingExtraError for a store whose package is not installed.
+    """
+    if is_address(path):
+        from classrel_db.sources.buckets import Bucket
+
+        return Bucket(str(path))
+    from classrel_db.storage.lake_files import Folder
+
+    return Folder(Path(path))
+
+
+def _database_at(path: Path | str) -> Database:
+    if is_address(path) or Path(path).is_dir():
+        from classrel_db.storage.lake import Lake
+
+        return Lake(shelf_at(path))
+    return Database(Path(path))

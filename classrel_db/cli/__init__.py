@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from classrel_db.cli import agree, ask, export, heads, plot, report, taxonomies, trees
-from classrel_db.cli.desk import FILE, Desk
+from classrel_db.cli.desk import DATABASE, FILE, Desk
 from classrel_db.errors import ClassrelError
 from classrel_db.records import INTERRUPTED
 from classrel_db.version import __version__
@@ -47,8 +47,10 @@ def main() -> None:
         if is_interruption(error):
             code = INTERRUPTED
         elif type(error).__module__.split(".")[0] in {"duckdb", "_duckdb"}:
+            from classrel_db.storage.database import said
+
             # what a macro says of its arguments is meant for the user as it is
-            code = _failed(str(error).strip().removeprefix("Invalid Input Error: "))
+            code = _failed(said(error).removeprefix("Invalid Input Error: "))
         else:
             raise
     sys.exit(code)
@@ -65,7 +67,13 @@ def _failed(message: str) -> int:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with: classrel ingest efficientnet_lite0, then classrel similar 'Dungeness crab'",
 )
-@click.option("--db", type=FILE, envvar="CLASSREL_DB", show_envvar=True, help="The database file.")
+@click.option(
+    "--db",
+    type=DATABASE,
+    envvar="CLASSREL_DB",
+    show_envvar=True,
+    help="The database file, or the folder or address of a lake.",
+)
 @click.option(
     "--queries",
     type=FILE,
@@ -75,7 +83,7 @@ def _failed(message: str) -> int:
 )
 @click.version_option(__version__, prog_name="classrel", message="%(prog)s %(version)s")
 @click.pass_context
-def app(context: click.Context, db: Path | None, queries: Path | None) -> None:
+def app(context: click.Context, db: Path | str | None, queries: Path | None) -> None:
     """Embedding database for classification heads: which classes does a network see as alike?"""
     if context.obj is None:
         context.obj = Desk(db, queries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,25 @@ MOST_DRAWN = 1_000  # rows of a table for people; a file has them all
 
 # not readable: a file that can't be read is our message to give
 FILE = click.Path(path_type=Path, readable=False)
+
+
+class _Place(click.Path):
+    """A path, or the address of a place in a store, which stays as it is."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | str:
+        if isinstance(value, str) and "://" in value:
+            return value
+        return Path(os.fsdecode(super().convert(value, param, ctx)))
+
+
+DATABASE = _Place(readable=False)
 database = click.option(
-    "--db", type=FILE, help="The database file.  [default: $CLASSREL_DB, else classrel.duckdb]"
+    "--db",
+    type=DATABASE,
+    help="The database file, or the folder or address of a lake.  "
+    "[default: $CLASSREL_DB, else classrel.duckdb]",
 )
 _format = click.option(
     "--format", "-f", type=click.Choice(FORMATS), help="How to write the rows.  [default: table]"
@@ -68,11 +86,11 @@ class Desk:
     The shell runs the same commands with a desk of its own.
     """
 
-    def __init__(self, db: Path | None, queries: Path | None = None) -> None:
+    def __init__(self, db: Path | str | None, queries: Path | None = None) -> None:
         self._db = db
         self._queries = queries
 
-    def catalog(self, db: Path | None) -> AbstractContextManager[Catalog]:
+    def catalog(self, db: Path | str | None) -> AbstractContextManager[Catalog]:
         """The database that a command works on: ``db`` if it names one."""
         import classrel_db
 
@@ -98,7 +116,7 @@ def desk_now() -> Desk:
     return desk
 
 
-def open_catalog(db: Path | None) -> AbstractContextManager[Catalog]:
+def open_catalog(db: Path | str | None) -> AbstractContextManager[Catalog]:
     return desk_now().catalog(db)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from classrel_db.cli.desk import FILE, database, open_catalog, tell, watched
+from classrel_db.cli.desk import database, open_catalog, tell, watched
 from classrel_db.records import EXPORT_FORMATS, PROJECTIONS
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("out", type=FILE)
+@click.argument(
+    "out", type=click.Path()
+)  # as it is given: an ending slash says that it is a folder
 @click.option(
     "--to",
     type=click.Choice(EXPORT_FORMATS),
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 )
 @database
 def export(
-    out: Path,
+    out: str,
     to: ExportFormat | None,
     model: tuple[str, ...],
     raw: bool,
@@ -67,12 +69,17 @@ def export(
     reads again. embedding-atlas is the Parquet file for Apple's viewer of that name, with a map, nearest
     classes, clusters and taxa; projector a folder for TensorBoard and the Embedding Projector.
 
+    A folder (LAKE/) or an address (s3://BUCKET/FOLDER) with --to parquet is a lake: all that is stored of
+    each model, for any command to read by --db, on any machine. Exported again, it gets what is new and what
+    has changed; readers see each model whole or not at all.
+
     \b
     Examples:
       classrel export heads.parquet
       classrel export lite0.npz -m efficientnet_lite0
       classrel export atlas.parquet --to embedding-atlas --by umap
       classrel export projector --to projector -m efficientnet_lite0 -m efficientnet_lite2
+      classrel export lake/ --to parquet
     """
     with open_catalog(db) as catalog:
         with watched() as progress:

@@ -489,7 +489,9 @@ def is_databases(error: Exception) -> bool:
 
 def database_message(error: Exception) -> str:
     """What DuckDB said, without the kind of error where the text is one of our macros' own."""
-    return str(error).strip().removeprefix("Invalid Input Error: ")
+    from classrel_db.storage.database import said
+
+    return said(error).removeprefix("Invalid Input Error: ")
 
 
 def missing(catalog: Catalog) -> str | None:

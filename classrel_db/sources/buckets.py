@@ -30,7 +30,7 @@ _STALE = 3600.0  # seconds without a sign of life: longer than one file takes to
 _SIGN = 60.0  # seconds between two of them
 
 
-class Listed(NamedTuple):
+class _Listed(NamedTuple):
     """One object: its bytes, and a mark that is another when its content is."""
 
     size: int
@@ -41,7 +41,8 @@ class Address(type(Path())):  # type: ignore[misc]
     """An address where a path is expected, to be named, compared and shown: no file has this path."""
 
     def __str__(self) -> str:
-        return super().__str__().replace(":/", "://", 1)
+        shown: str = super().__str__()
+        return shown.replace(":/", "://", 1)
 
     def absolute(self) -> Address:
         """Itself."""
@@ -59,7 +60,7 @@ class Bucket:
 
     def __init__(self, address: str) -> None:
         parts = urlsplit(address)
-        self.path = Address(shown_url(address).rstrip("/"))
+        self.path: Path = Address(shown_url(address).rstrip("/"))
         if parts.query or parts.fragment or "@" in parts.netloc:
             raise DatabaseError(
                 f"{self.path} is given with a user, a password or a query; the address of a lake has none of "
@@ -71,11 +72,11 @@ class Bucket:
                 "files, such as s3://bucket/folder"
             )
         self._scheme = parts.scheme
-        self._listed: dict[str, Listed] = {}
+        self._listed: dict[str, _Listed] = {}
         try:
             import fsspec
 
-            self._files, self._root = fsspec.core.url_to_fs(str(self.path))
+            self._files, self._root = fsspec.core.url_to_fs(str(self.path), **_settings(parts.scheme))
         except ImportError as error:
             remedy = (
                 'pip install "classrel-db[s3]" brings it'
@@ -85,12 +86,13 @@ class Bucket:
             raise MissingExtraError(f"can't open {self.path}: {error}; {remedy}") from error
         except (ValueError, TypeError, AttributeError) as error:
             raise DatabaseError(
-                f"{self.path} is no address of a lake: {reason_of(error)}; give a folder, or a place in a store "
-                "that lists its files, such as s3://bucket/folder"
+                f"{self.path} is no address of a lake: {reason_of(error)}; give a folder, or a place in a "
+                "store that lists its files, such as s3://bucket/folder"
             ) from error
 
-    def entries(self, folder: str = "") -> dict[str, Listed]:
-        """The objects under a folder of the lake, by name; none where there is no such folder."""
+    def entries(self, folder: str = "") -> dict[str, str]:
+        """The objects under a folder of the lake, each with a mark that is another when its content is; none
+        where there is no such folder."""
         with self._explained("read"):
             self._files.invalidate_cache()
             try:
@@ -100,12 +102,12 @@ class Bucket:
                     raise
                 found = {}
         listed = {
-            path[len(self._root) + 1 :]: Listed(int(known["size"] or 0), _mark(known))
+            path[len(self._root) + 1 :]: _Listed(int(known["size"] or 0), _mark(known))
             for path, known in found.items()
             if known["type"] == "file"
         }
         self._listed |= listed
-        return {name: each for name, each in listed.items() if not name.startswith(".")}
+        return {name: each.mark for name, each in listed.items() if not name.startswith(".")}
 
     def place(self, name: str) -> str:
         """An object as DuckDB is told of it."""
@@ -145,12 +147,12 @@ class Bucket:
         # reading is waiting, for as many files at once as there are threads
         connection.execute(f"SET threads = {max(16, os.cpu_count() or 1)}")
 
-    def listed(self, name: str) -> Listed:
+    def listed(self, name: str) -> _Listed:
         """What is known of one object."""
         if name not in self._listed:
             with self._explained("read"):
                 known = self._files.info(self._at(name))
-            self._listed[name] = Listed(int(known["size"]), _mark(known))
+            self._listed[name] = _Listed(int(known["size"]), _mark(known))
         return self._listed[name]
 
     def portion(self, name: str, start: int, stop: int) -> bytes:
@@ -210,10 +212,10 @@ class Bucket:
         self._files.invalidate_cache()
         age = (datetime.now(UTC) - self._files.modified(self._at(_LOCK))).total_seconds()
         if age < _STALE:
+            holder = _holder(self._files.cat_file(self._at(_LOCK)))
             raise LockedDatabaseError(
-                f"another export is writing to {self.path}: {_holder(self._files.cat_file(self._at(_LOCK)))}, "
-                f"last seen {max(0.0, age):,.0f} seconds ago; wait until it is done, or, if it has died, remove "
-                f"{self.place(_LOCK)}"
+                f"another export is writing to {self.path}: {holder}, last seen {max(0.0, age):,.0f} seconds "
+                f"ago; wait until it is done, or, if it has died, remove {self.place(_LOCK)}"
             ) from error
         self._files.pipe_file(self._at(_LOCK), self._own)
 
@@ -266,10 +268,19 @@ class _Reading:
         """Nothing is held."""
 
 
+def _settings(scheme: str) -> dict[str, Any]:
+    """What a file system is opened with."""
+    if scheme not in {"s3", "s3a"} or "AWS_MAX_ATTEMPTS" in os.environ:
+        return {}
+    # s3fs tries again by itself; botocore's own tries under it would make 25 of 5
+    return {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
+
+
 def _mark(known: dict[str, Any]) -> str:
     """What a store says of the state of an object."""
     named = ("ETag", "etag", "md5Hash", "content_settings", "LastModified", "mtime", "created")
-    return str(next((known[each] for each in named if known.get(each)), known["size"]))
+    found = next((known[each] for each in named if known.get(each)), "")
+    return f"{known['size']}-{found}"
 
 
 def _holder(content: bytes) -> str:

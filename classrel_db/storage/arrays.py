@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
     from numpy.typing import NDArray
 
-    from classrel_db.records import Finding, StoredModel
+    from classrel_db.records import StoredModel
 
 _ROWS_A_BLOCK = 8_192
 _NEIGHBORS_A_BLOCK = 1 << 20
@@ -297,16 +297,3 @@ def kept(rows: DuckDBPyRelation) -> DuckDBPyRelation:
     import duckdb
 
     return duckdb.connect().from_arrow(rows.to_arrow_table())
-
-
-def findings(connection: DuckDBPyConnection, found: Sequence[Finding]) -> DuckDBPyRelation:
-    """What a check found, as rows: model, check, ok, detail."""
-    import pyarrow as pa
-
-    columns = {
-        "model": texts([finding.model for finding in found]),
-        "check": texts([finding.check for finding in found]),
-        "ok": numbers([finding.ok for finding in found], "bool"),
-        "detail": texts([finding.detail for finding in found]),
-    }
-    return connection.from_arrow(pa.Table.from_arrays(list(columns.values()), names=list(columns)))

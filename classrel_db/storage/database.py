@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+    from classrel_db.records import Finding
+
 
 # What file systems without hard links (exFAT, some network shares) answer.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -40,6 +42,8 @@ class Database:
     :meth:`writer`: DuckDB lets a file be open for writing in one process alone, so the readers make
     way and come back with the next question. Relations got before a write end with it.
     """
+
+    is_lake = False
 
     def __init__(self, path: Path) -> None:
         # An absolute path stays the same file when the process changes folder, and DuckDB never
@@ -130,6 +134,13 @@ class Database:
             connection.close()
             self._written = _state(path) if is_current else None
 
+    def require_writable(self) -> None:
+        """Raise DatabaseError where nothing can ever be written, as in a lake; a file can be."""
+
+    def findings(self) -> Iterator[Finding]:
+        """What ``check`` has to say of more files than this one: nothing."""
+        return iter(())
+
     def close(self) -> None:
         """Release the file; the next question opens it again."""
         with self._lock:
@@ -141,7 +152,8 @@ class Database:
         """Whether there is a file with something in it. Raises DatabaseError for what is no file."""
         if self.path.is_dir():
             raise DatabaseError(
-                f"{self.path} is a folder; give a file, such as {self.path}/classrel.duckdb"
+                f"{self.path} is a folder now; open it anew if it is a lake, or give a file, such as "
+                f"{self.path}/classrel.duckdb"
             )
         if self.path.exists() and not self.path.is_file():
             raise DatabaseError(f"{self.path} is a device or a pipe; give a file with --db")
@@ -257,8 +269,20 @@ def translated(path: Path) -> Iterator[None]:
         raise KeyboardInterrupt from error
 
 
+def said(error: BaseException) -> str:
+    """What DuckDB says; of an error in Python under it, as of a lake's store, the words and not the way.
+
+    For DuckDB such an error is a traceback and then, where there is one, a place in the statement.
+    """
+    text = str(error).strip()
+    if not text.startswith("Traceback (most recent call last)"):
+        return text
+    lines = [line for line in text.partition("\n\nLINE ")[0].splitlines() if line[:1].strip()]
+    return lines[-1].partition(": ")[2] or lines[-1]
+
+
 def _in_our_words(path: Path, error: Exception) -> DatabaseError:
-    text = str(error)
+    text = said(error)
     locked = re.search(r"Conflicting lock is held in (.+?) \(PID (\d+)\)", text)
     if locked:
         program, pid = locked.groups()

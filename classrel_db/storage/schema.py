@@ -79,6 +79,11 @@ def upgrade(connection: DuckDBPyConnection, path: Path, *, data: bool = True) ->
             connection.execute("INSERT INTO classrel VALUES ('schema', ?)", [str(len(migrations))])
 
 
+def newest() -> int:
+    """The number of the schema that this classrel writes and reads."""
+    return len(_migrations())
+
+
 def _add_wordnet(connection: DuckDBPyConnection) -> None:
     script = (_HERE / "wordnet.sql").read_text("utf-8")
     folder = {"folder": str(_HERE.parent / "data")}

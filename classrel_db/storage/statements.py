@@ -10,6 +10,7 @@ import duckdb
 
 from classrel_db.errors import StatementError
 from classrel_db.spelling import closest, quoted
+from classrel_db.storage.database import said
 from classrel_db.storage.interrupt import is_interruption
 
 if TYPE_CHECKING:
@@ -235,8 +236,10 @@ def _lines_before(text: str, statement: duckdb.Statement) -> int:
 
 def _message(connection: DuckDBPyConnection, error: duckdb.Error, lines_before: int) -> str:
     whole = str(error).strip()
-    said, _, place = whole.partition("\n\nLINE ")
-    first, *more = said.splitlines()
+    words, _, place = whole.partition("\n\nLINE ")
+    if words.startswith("Traceback"):
+        words = said(error)
+    first, *more = words.splitlines()
     if "attached in read-only mode" in first:
         kind = re.search(r'type "(\w+)"', first)
         return _refused(kind[1] if kind else "that", "changes the database")
@@ -258,8 +261,8 @@ def _hints(connection: DuckDBPyConnection, first: str, more: Sequence[str]) -> l
     if more and more[0].startswith("Candidate macros"):
         return [f"the macro is {' or '.join(more[1:])}; parameters with := are given by name"]
     offered = [name for line in more for name in re.findall(r'"([^"]+)"', line)]
-    for said, where in _UNKNOWN:
-        found = said.search(first)
+    for pattern, where in _UNKNOWN:
+        found = pattern.search(first)
         if found and len(found[1]) > 2:
             known = [*offered, *_names(connection, where)]
             near = [name for name in closest(found[1], known) if len(name) > 1]
