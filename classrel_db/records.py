@@ -185,7 +185,7 @@ class ZooEntry:
 class Ingested:
     """What one ingest did: ``status`` is added, replaced or unchanged.
 
-    ``dtype``, ``cosine_error``, ``search``, ``recall`` and ``recall_low`` are as of StoredModel.
+    ``dtype``, ``cosine_error``, ``search``, ``recall`` and the like are as of StoredModel.
     ``other_heads`` are the heads beside this one in the same model, ``same_as`` is a model that holds the
     very same weights under another name.
     """
@@ -205,6 +205,7 @@ class Ingested:
     search: str = "exact"
     recall: float = 1.0
     recall_low: float = 1.0
+    recall_all: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +241,8 @@ class StoredModel:
     model that was stored before schema 4.
 
     ``search`` says how the neighbours were found: ``exact``, or approximately; ``recall`` is then the share
-    of the 10 true nearest that are among the 10 stored, over ``recall_sample`` classes, and ``recall_low``
-    the lower end of its 95 % interval.
+    of the 10 true nearest that are among the 10 stored, over ``recall_sample`` classes, ``recall_low`` the
+    lower end of its 95 % interval, and ``recall_all`` the share of all, up to 100, that are stored.
     """
 
     model_id: int
@@ -270,6 +271,7 @@ class StoredModel:
     search: str = "exact"
     recall: float = 1.0
     recall_low: float = 1.0
+    recall_all: float = 1.0
     recall_sample: int | None = None
 
 

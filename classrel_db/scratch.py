@@ -29,14 +29,19 @@ def scratch_array(shape: tuple[int, ...], dtype: str, folder: Path | None) -> ND
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error here, no crash later
+                os.posix_fallocate(
+                    file.fileno(), 0, size
+                )  # a full disk is an error here, no crash later
             else:
                 file.truncate(size)
             return np.memmap(file, dtype, "r+", shape=shape)
     except OSError as error:
-        remedy = "name another folder with TMPDIR" if folder is None else "put the database elsewhere"
+        shown = f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"
+        remedy = (
+            "name another folder with TMPDIR" if folder is None else "put the database elsewhere"
+        )
         raise ArgumentError(
-            f"no room for {size / 1e9:,.1f} GB of passing data in {folder or tempfile.gettempdir()} "
+            f"no room for {shown} of passing data in {folder or tempfile.gettempdir()} "
             f"({error.strerror}); make some, or {remedy}"
         ) from error
 

@@ -38,11 +38,12 @@ def rounded_to(dtype: str, cosine_error: float) -> str:
     return f"{dtype}: cosines are known to within {bound:f}"
 
 
-def searched(recall: float, low: float) -> str:
+def searched(recall: float, low: float, of_all: float) -> str:
     """How many of the true neighbours an approximate search has found: never more than it did."""
+    ten, least, every = (floor(share * 1000) / 10 for share in (recall, low, of_all))
     return (
-        f"neighbours approximate: {floor(recall * 1000) / 10} % of the 10 nearest of a class (95 % interval "
-        f"from {floor(low * 1000) / 10} %)"
+        f"neighbours approximate: {ten} % of the 10 nearest of a class (95 % interval from {least} %), "
+        f"{every} % of all that are stored"
     )
 
 
@@ -50,6 +51,8 @@ def megabytes(count: float) -> str:
     """A number of bytes as megabytes, 10⁶ bytes each; kilobytes where it is small, gigabytes where large."""
     if count >= 1e10:
         return f"{count / 1e9:,.1f} GB"
+    if count < 100:
+        return f"{count:.0f} bytes"
     return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
 
 

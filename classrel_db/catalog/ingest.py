@@ -201,6 +201,7 @@ def searched_model(model: StoredModel, found: Found) -> StoredModel:
         search=found.search,
         recall=found.recall,
         recall_low=found.recall_low,
+        recall_all=found.recall_all,
         recall_sample=found.recall_sample,
     )
 
@@ -321,6 +322,7 @@ def _ingested(status: Literal["added", "replaced", "unchanged"], model: StoredMo
         search=model.search,
         recall=model.recall,
         recall_low=model.recall_low,
+        recall_all=model.recall_all,
     )
 
 

@@ -94,6 +94,7 @@ class Ingests(Opened):
         """
         from classrel_db.catalog.ingest import Prepared, already_there, ingest_head
         from classrel_db.catalog.loading import load
+        from classrel_db.catalog.planning import require_room
 
         require_count("jobs", jobs, 1, _MOST_JOBS)
         options = _options(head, labels, normalize, pairs, replace, full, exact, memory)
@@ -118,6 +119,7 @@ class Ingests(Opened):
         if only.stands is not None:
             stored(already_there(only.stands))
             return answers
+        require_room(plan, self.path)
         started = time.perf_counter()
         found = load(only.place, model, options, tell, only.known)
         if found is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from classrel_db import maths
 from classrel_db.catalog.heads import Heads, require_bytes
+from classrel_db.catalog.vectors import is_exact
 from classrel_db.errors import ArgumentError, ClassrelWarning, MissingExtraError
 from classrel_db.maths.projection import LEAST_UMAP, principal_coordinates, trust, umap_points
 from classrel_db.storage import read
@@ -38,7 +39,13 @@ def map_rows(
         principal_coordinates(U) if by == "mds" else (_by_umap(model, U, seed), [None, None])
     )
     k = min(_NEAR, (len(U) - 1) // 2)
-    found = trust(U, points, k) if k else None
+    found = trust(U, points, k) if k and is_exact(len(U)) else None
+    if k and found is None:
+        warnings.warn(
+            f"{model.name}: what the map keeps of the nearest classes is not measured of so many",
+            ClassrelWarning,
+            stacklevel=3,
+        )
     classes = read.stored_classes(reader(), [model.model_id])
     n = len(classes)
     return {

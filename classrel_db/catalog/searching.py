@@ -40,7 +40,9 @@ _SAMPLE = (
     1_000  # classes whose true neighbours are found, half to choose by and half to measure with
 )
 _RECALL_AT = 10
-_WANTED_RECALL = 0.995  # of the half that is chosen by
+# of the half that is chosen by: of the 10 nearest, and of all that are stored
+_WANTED_RECALL = 0.995
+_WANTED_OF_ALL = 0.98
 # At most one in so many lists: more is no longer much quicker than all. Unless all is little work, by the
 # multiplications and additions: ten minutes of two cores.
 _MOST_SEARCHED = 8
@@ -64,6 +66,7 @@ class Found:
     search: str = "exact"
     recall: float = 1.0
     recall_low: float = 1.0
+    recall_all: float = 1.0
     recall_sample: int | None = None
 
 
@@ -164,20 +167,15 @@ class LargeSearch:
         truth = np.concatenate(list(self._truth(asked, step)))
         places = lists.ranks(asked, truth)
         chosen_by, measured_with = places[::2], asked[1::2]
-        searched = _enough(chosen_by, self._most_searched())
-        parts = (
-            (block, lists.candidates(number, searched, self._k + 1))
-            for number in range(len(lists))
-            for block in query_blocks(lists.members(number))
+        most = self._most_searched()
+        searched = max(
+            _enough(chosen_by[:, :_RECALL_AT], _WANTED_RECALL, most),
+            _enough(chosen_by, _WANTED_OF_ALL, most),
         )
-        indices, cosines = self._among(parts, done, step)
-        share = np.fromiter(
-            (
-                np.isin(indices[one, :_RECALL_AT], true).sum() / truth.shape[1]
-                for one, true in zip(measured_with, truth[1::2], strict=True)
-            ),
-            dtype=np.float64,
-        )
+        indices, cosines = self._among(_parts(lists, searched, self._k + 1), done, step)
+        true = truth[1::2]
+        share = _shares(indices[measured_with, :_RECALL_AT], true[:, :_RECALL_AT])
+        of_all = _shares(indices[measured_with], true)
         error = share.std(ddof=1) / sqrt(len(share))
         index = None
         if self._bits:
@@ -192,6 +190,7 @@ class LargeSearch:
             f"ivf: {len(lists):,} lists, {searched:,} searched",
             float(share.mean()),
             max(0.0, float(share.mean() - 1.96 * error)),
+            float(of_all.mean()),
             len(share),
         )
 
@@ -216,7 +215,7 @@ class LargeSearch:
         everyone = np.arange(len(self._stored))
 
         def nearest(block: NDArray[np.int64]) -> NDArray[np.int32]:
-            return nearest_among(self._rows, block, everyone, min(_RECALL_AT, self._k), step)[0]
+            return nearest_among(self._rows, block, everyone, self._k, step)[0]
 
         return _in_threads(nearest, query_blocks(asked))
 
@@ -257,13 +256,29 @@ class LargeSearch:
             yield slice(start, min(start + size, len(self._stored)))
 
 
-def _enough(places: NDArray[np.int64], most: int) -> int:
-    """The fewest lists in which the wanted share of the true neighbours is, or ``most``.
+def _parts(
+    lists: Lists, searched: int, least: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """All classes in parts, and among which others the neighbours of each part are searched."""
+    for number in range(len(lists)):
+        candidates = lists.candidates(number, searched, least)
+        for block in query_blocks(lists.members(number)):
+            yield block, candidates
+
+
+def _shares(found: NDArray[np.int32], true: NDArray[np.int32]) -> NDArray[np.float64]:
+    """The share of each row's true neighbours that was found (n,), both n×k."""
+    hits = [np.isin(one, other).mean() for one, other in zip(true, found, strict=True)]
+    return np.asarray(hits, dtype=np.float64)
+
+
+def _enough(places: NDArray[np.int64], wanted: float, most: int) -> int:
+    """The fewest lists in which the ``wanted`` share of the true neighbours is, or ``most``.
 
     ``places`` are those of the neighbours' lists, from 0, in the order in which lists are searched.
     """
-    wanted = int(np.ceil(_WANTED_RECALL * places.size))
-    return min(most, int(np.sort(places, axis=None)[wanted - 1]) + 1)
+    number = int(np.ceil(wanted * places.size))
+    return min(most, int(np.sort(places, axis=None)[number - 1]) + 1)
 
 
 def _in_threads(work: Callable[[T], U], parts: Iterable[T]) -> Iterator[U]:

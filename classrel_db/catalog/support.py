@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classrel_db import maths
+from classrel_db.catalog.heads import require_bytes
 from classrel_db.catalog.vectors import signed_sum
 from classrel_db.records import NORMALIZATIONS, Step
 from classrel_db.storage import arrays, read
@@ -126,6 +127,11 @@ def _competing(focal: Focal) -> NDArray[np.int64]:
 
 def _head(connection: DuckDBPyConnection, focal: Focal) -> NormalizedHead:
     model = focal.model
+    require_bytes(
+        32 * model.n_classes * model.dim,
+        f"the support of neighbours among {model.n_classes:,} classes",
+        "leave --support out, or take a larger machine",
+    )
     return maths.NormalizedHead(
         method=model.normalization,
         rows=arrays.rows(connection, model),

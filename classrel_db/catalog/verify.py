@@ -69,15 +69,16 @@ def _model_findings(
             return
     if large is not None:
         yield tried("norms", large.norms)
+        if model.n_pairs:
+            yield tried("pairs", large.pairs)
         yield tried("neighbors", large.neighbors)
-        yield tried("index", lambda: _index(model, indexes))
-        return
-    rows = arrays.rows(connection, model)
-    unit_rows = maths.unit(rows)
-    yield tried("norms", lambda: _norms(connection, model, rows))
-    yield tried("neighbors", lambda: _neighbors(connection, model, unit_rows))
-    if model.n_pairs:
-        yield tried("pairs", lambda: _pairs(connection, model, unit_rows))
+    else:
+        rows = arrays.rows(connection, model)
+        unit_rows = maths.unit(rows)
+        yield tried("norms", lambda: _norms(connection, model, rows))
+        yield tried("neighbors", lambda: _neighbors(connection, model, unit_rows))
+        if model.n_pairs:
+            yield tried("pairs", lambda: _pairs(connection, model, unit_rows))
     yield tried("index", lambda: _index(model, indexes))
     if trees.stored_trees(connection, model):
         yield tried("trees", lambda: _trees(connection, model))
@@ -144,12 +145,23 @@ class _Large:
             f"the neighbours of {len(self._sample)} classes computed anew",
         )
         self._cosines[np.arange(len(self._sample)), self._sample] = -np.inf
-        true = -np.sort(-self._cosines, axis=1)[:, : min(10, k)]
-        recall = float((stored[:, : true.shape[1]] >= true[:, -1:] - _COSINE_TOLERANCE).mean())
-        said += f"; {recall:.1%} of their 10 nearest are stored, {model.recall:.1%} were at ingest"
-        if recall < model.recall_low - _RECALL_MARGIN:
-            raise ValueError(f"{said}: ingest the head again with --replace")
+        nearest = -np.sort(-self._cosines, axis=1)[:, :k]
+        for at, then in ((min(10, k), model.recall_low), (k, model.recall_all)):
+            worst = nearest[:, at - 1, None] - _COSINE_TOLERANCE
+            recall = float((stored[:, :at] >= worst).mean())
+            said += f"; {recall:.1%} of their {at} nearest are stored"
+            if recall < then - _RECALL_MARGIN:
+                raise ValueError(f"{said}, {then:.1%} were: ingest the head again with --replace")
         return said
+
+    def pairs(self) -> str:
+        _require_sound_pairs(self._connection, self._model)
+        worst = 0.0
+        for row, class_idx in enumerate(self._sample):
+            stored = arrays.stored_cosines(self._connection, self._model, int(class_idx))
+            stored[class_idx] = self._cosines[row, class_idx]
+            worst = max(worst, _largest(stored - self._cosines[row]))
+        return _within(worst, _COSINE_TOLERANCE, f"{len(self._sample)} classes computed anew")
 
 
 def _counts(connection: DuckDBPyConnection, model: StoredModel) -> str:
@@ -226,11 +238,7 @@ def _neighbors(
 def _pairs(
     connection: DuckDBPyConnection, model: StoredModel, unit_rows: NDArray[np.float64]
 ) -> str:
-    faulty = read.faulty_pairs(connection, model)
-    if faulty:
-        raise ValueError(
-            f"{faulty:,} pairs are not of two classes a < b with a cosine from -1 to 1"
-        )
+    _require_sound_pairs(connection, model)
     worst = 0.0
     sample = _sample(model)
     for class_idx in sample:
@@ -239,6 +247,14 @@ def _pairs(
         stored[class_idx] = cosines[class_idx]
         worst = max(worst, _largest(stored - cosines))
     return _within(worst, _COSINE_TOLERANCE, f"{len(sample)} classes computed anew")
+
+
+def _require_sound_pairs(connection: DuckDBPyConnection, model: StoredModel) -> None:
+    faulty = read.faulty_pairs(connection, model)
+    if faulty:
+        raise ValueError(
+            f"{faulty:,} pairs are not of two classes a < b with a cosine from -1 to 1"
+        )
 
 
 def _trees(connection: DuckDBPyConnection, model: StoredModel) -> str:
@@ -266,7 +282,7 @@ def _index(model: StoredModel, indexes: IndexCache) -> str:
         )
     return {
         "ok": "the index file holds these rows",
-        "absent": "no index file: vectors are held against all rows"
+        "absent": "no index file: vectors are held against all rows; `ingest --replace` makes it"
         if is_large(model)
         else "no index file: it is made when it is needed",
     }[state]

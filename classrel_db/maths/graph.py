@@ -46,17 +46,18 @@ class Graph:
 def mutual_graph(
     n: int, a: NDArray[np.int64], b: NDArray[np.int64], cosine: NDArray[np.float64]
 ) -> Graph:
-    """The graph of n nodes in which each of two is among the other's neighbours, with a cosine above 0.
+    """The graph of n nodes in which each of two is as near as the other's neighbours, with a cosine above 0.
 
-    ``b`` is a neighbour of ``a`` with that ``cosine``: (n·k,) each, no couple twice.
+    ``b`` is a neighbour of ``a`` with that ``cosine``: (n·k,) each, no couple twice. A node as near as the
+    k-th of the other's neighbours counts as one, though ties kept it out of the list: else, of many equal
+    nodes, most would be nobody's.
     """
-    key = np.minimum(a, b) * n + np.maximum(a, b)
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    twice = np.flatnonzero(key[1:] == key[:-1])
-    weights = cosine[order[twice]]
-    twice, weights = twice[weights > 0], weights[weights > 0]
-    return Graph(n, np.stack(np.divmod(key[twice], n), axis=1), weights)
+    least = np.full(n, np.inf)
+    np.minimum.at(least, a, cosine)
+    mutual = (cosine >= least[b]) & (cosine > 0)
+    key = (np.minimum(a, b) * n + np.maximum(a, b))[mutual]
+    key, first = np.unique(key, return_index=True)
+    return Graph(n, np.stack(np.divmod(key, n), axis=1), cosine[mutual][first])
 
 
 @dataclass(frozen=True)

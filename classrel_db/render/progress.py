@@ -206,7 +206,7 @@ def ingest_line(answer: Ingested) -> str:
         f"{printable(answer.model)}: {answer.status}, {size}, {pairs}, {read} in {answer.seconds:.1f} s"
     ]
     if answer.search != "exact":
-        parts.append(searched(answer.recall, answer.recall_low))
+        parts.append(searched(answer.recall, answer.recall_low, answer.recall_all))
     if answer.dtype and answer.cosine_error:
         parts.append(rounded_to(answer.dtype, answer.cosine_error))
     if answer.other_heads:

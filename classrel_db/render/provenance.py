@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
 _OF_BEFORE = "not recorded by an earlier classrel; `classrel ingest --replace` puts it right"
 # for the formats; `dtype` and `bytes_read` say in words what they mean
-_UNSAID = {"weight_error", "cosine_error", "bytes_total", "recall", "recall_low", "recall_sample"}
+_UNSAID = {
+    "weight_error",
+    "cosine_error",
+    "bytes_total",
+    "recall",
+    "recall_low",
+    "recall_all",
+    "recall_sample",
+}
 
 
 def record(rows: DuckDBPyRelation, file: TextIO) -> None:
@@ -36,8 +44,8 @@ def record(rows: DuckDBPyRelation, file: TextIO) -> None:
 def _searched(row: dict[str, Any]) -> str:
     if row["search"] == "exact":
         return "exact"
-    sample = f"{row['recall_sample']:,} classes"
-    return f"{row['search']}; {searched(row['recall'], row['recall_low'])}, measured on {sample}"
+    said = searched(row["recall"], row["recall_low"], row["recall_all"])
+    return f"{row['search']}; {said}, measured on {row['recall_sample']:,} classes"
 
 
 def citation(rows: DuckDBPyRelation, file: TextIO) -> None:

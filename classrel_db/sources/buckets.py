@@ -76,7 +76,9 @@ class Bucket:
         try:
             import fsspec
 
-            self._files, self._root = fsspec.core.url_to_fs(str(self.path), **_settings(parts.scheme))
+            self._files, self._root = fsspec.core.url_to_fs(
+                str(self.path), **_settings(parts.scheme)
+            )
         except ImportError as error:
             remedy = (
                 'pip install "classrel-db[s3]" brings it'

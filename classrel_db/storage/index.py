@@ -7,9 +7,11 @@ made anew from the database.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -25,6 +27,7 @@ State = Literal["ok", "absent", "damaged"]
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _CHUNK = 1 << 20  # bytes
+_SETTLED = 10  # seconds after which who writes has a lock
 _ROUNDS = 10  # of k-means
 
 
@@ -147,11 +150,13 @@ class IndexCache:
 
         try:
             self.folder.mkdir(exist_ok=True)
+            self._sweep()
             handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".partial")
         except OSError:
             return
         try:
             with os.fdopen(handle, "wb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # alive, for a sweep
                 written = _Digested(file, key)
                 faiss.write_index(index._index, faiss.PyCallbackIOWriter(written.write, _CHUNK))  # type: ignore[attr-defined]
                 file.write(written.digest.digest())
@@ -161,6 +166,14 @@ class IndexCache:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+    def _sweep(self) -> None:
+        """Delete what killed processes have begun to write a while ago: nobody holds it."""
+        for path in self.folder.glob("*.partial"):
+            with suppress(OSError), path.open("rb") as file:
+                if time.time() - os.fstat(file.fileno()).st_mtime > _SETTLED:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
 
     def stored(self, key: str, shape: tuple[int, int]) -> VectorIndex | None:
         """The index of the head whose rows hash to ``key``, if its file is there and in order."""

@@ -47,8 +47,8 @@ def info(connection: DuckDBPyConnection, model_id: int) -> DuckDBPyRelation:
         """
         SELECT name AS model, source, uri, revision, etag, head_key, n_classes, dim, dtype, weight_error,
                cosine_error, license, reference, label_space, normalization, n_pairs, search, recall,
-               recall_low, recall_sample, bytes_read, bytes_total, ingested_at, classrel_version, versions,
-               weights_sha256, rows_sha256, concepts_sha256
+               recall_low, recall_all, recall_sample, bytes_read, bytes_total, ingested_at, classrel_version,
+               versions, weights_sha256, rows_sha256, concepts_sha256
         FROM models WHERE model_id = $id
         """,
         params={"id": model_id},
@@ -81,8 +81,8 @@ def named_classes(
     concept but for case 4, index 5. An int is an index only. Only the indices ``among`` are looked at.
     """
     text = str(query)
-    index = int(text) if isinstance(query, int) or (text.isascii() and text.isdigit()) else None
-    index = index if index is not None and index < 2**31 else None
+    is_index = isinstance(query, int) or (text.isascii() and text.isdigit() and len(text) < 10)
+    index = int(text) if is_index and abs(int(text)) < 2**31 else None
     if not model_ids:
         return []
     if isinstance(query, int):

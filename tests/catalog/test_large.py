@@ -65,6 +65,9 @@ def test_stored_cosines_are_true_and_the_stored_recall_is_that_of_all_classes(ap
         row = catalog.info(NAME).df().iloc[0]
     assert row["search"].startswith("ivf: 126 lists, ")
     assert row["recall_sample"] == 500
+    of_all = np.argsort(-cosines, axis=1)[:, :100]
+    recall_all = np.mean([np.isin(of_all[i], indices[i]).mean() for i in range(1000)])
+    assert abs(row["recall_all"] - recall_all) < 0.03
     assert 0.5 < recall < 1  # or this would test nothing
     assert row["recall_low"] < row["recall"]
     assert row["recall_low"] - 0.01 <= recall <= row["recall"] + 0.03
@@ -330,16 +333,18 @@ def test_all_lists_are_searched_where_that_is_little_work(tmp_path, monkeypatch,
     np.fill_diagonal(cosines := cosines.copy(), -2)
     truth = np.argsort(-cosines, axis=1)[:, :10]
     assert np.mean([np.isin(truth[i], indices[i, :10]).mean() for i in range(1000)]) >= 0.99
+    of_all = np.argsort(-cosines, axis=1)[:, :100]
+    assert np.mean([np.isin(of_all[i], indices[i]).mean() for i in range(1000)]) >= 0.97
 
 
 def test_the_lists_that_are_searched_are_the_fewest_that_hold_enough():
     places = np.asarray([[0, 0, 1, 5], [0, 0, 0, 3]])
-    assert searching._enough(places, 100) == 6  # of 8, 99.5 % are all
-    assert searching._enough(places, 4) == 4
-    assert searching._enough(np.zeros((50, 10), dtype=int), 9) == 1
+    assert searching._enough(places, 0.995, 100) == 6  # of 8, 99.5 % are all
+    assert searching._enough(places, 0.995, 4) == 4
+    assert searching._enough(np.zeros((50, 10), dtype=int), 0.995, 9) == 1
     many = np.zeros(1000, dtype=int)
     many[:5], many[5:10] = 50, 7
-    assert searching._enough(many, 100) == 8
+    assert searching._enough(many, 0.995, 100) == 8
 
 
 def test_nothing_of_a_head_that_needs_more_memory_is_left(tmp_path, beyond):

@@ -153,7 +153,7 @@ def assert_no_secret(url, folder, **options):
 
 def to_schema_3(path):
     with duckdb.connect(str(path)) as connection:
-        for column in COLUMNS:
+        for column in (*COLUMNS, "search", "recall", "recall_low", "recall_all", "recall_sample"):
             connection.execute(f"ALTER TABLE models DROP COLUMN {column}")
         connection.execute("UPDATE classrel SET value = '3' WHERE key = 'schema'")
 

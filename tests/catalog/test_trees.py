@@ -51,7 +51,7 @@ COMPARED = {
 TABLES = ("trees", "merges", "leaves", "clade_support")
 SINCE_SCHEMA_4 = (
     "revision", "etag", "dtype", "weight_error", "cosine_error", "license", "reference", "versions",
-    "search", "recall", "recall_low", "recall_sample",
+    "search", "recall", "recall_low", "recall_all", "recall_sample",
 )  # fmt: skip
 C = [f"c{i:02d}" for i in range(20)]
 ALPHA = made("alpha", C[:12], seed=1, noise=0.4)

@@ -73,18 +73,31 @@ def adjusted_rand(a, b):
 
 
 @given(seeds)
-def test_an_edge_is_where_each_is_near_the_other_and_like_it(seed):
+def test_an_edge_is_where_each_is_as_near_as_the_others_neighbours_and_like_it(seed):
     a, b, near, ranked, cosine = neighbors(seed)
     graph = mutual_graph(len(ranked), a, b, near)
+    least = [cosine[i, ranked[i][-1]] for i in range(len(ranked))]
     expected = [
         [i, j]
         for i in range(len(ranked))
         for j in range(i + 1, len(ranked))
-        if j in ranked[i] and i in ranked[j] and cosine[i, j] > 0
+        if (j in ranked[i] or i in ranked[j])
+        and cosine[i, j] >= max(least[i], least[j])
+        and cosine[i, j] > 0
     ]
     assert graph.edges.tolist() == expected
     assert graph.weights.tolist() == [cosine[i, j] for i, j in expected]
     assert graph.isolated == len(ranked) - len({node for edge in expected for node in edge})
+
+
+def test_of_many_equal_rows_none_is_left_alone():
+    n, k = 60, 5  # two groups of equal ones: each names the first five others of its own
+    groups = [list(range(30)), list(range(30, 60))]
+    ranked = [[j for j in groups[i // 30] if j != i][:k] for i in range(n)]
+    a, b = np.repeat(np.arange(n), k), np.asarray(ranked).reshape(-1)
+    graph = mutual_graph(n, a, b, np.ones(n * k))
+    assert graph.isolated == 0
+    assert sets_of(communities(graph, 1.0, 0).of) == [set(group) for group in groups]
 
 
 @given(seeds)
