@@ -256,7 +256,7 @@ def test_of_very_many_models_the_couples_are_listed(path):
 def test_memory_bounds_the_blocks_and_too_little_says_the_least(own, path):
     bounded = own("compare", "--all", "--memory", "40MB", "-f", "csv")
     assert bounded.stdout == own("compare", "--all", "-f", "csv").stdout
-    least = "memory is 0.0 kB; .* takes at least [0-9.]+ [kM]B: give --memory that much"
+    least = "memory is 10 bytes; .* takes at least [0-9.]+ [kM]B: give --memory that much"
     refused = own("compare", "--all", "--memory", "10 B", "--measure", "cka")
     assert refused.returncode == 1
     assert re.search(least, refused.stderr), refused.stderr

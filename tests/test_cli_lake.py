@@ -20,6 +20,8 @@ from classrel_db.shell.session import Session
 from classrel_db.sources.buckets import Bucket
 from classrel_db.storage import lake as lakes
 
+pytestmark = pytest.mark.long  # each command twice, on the lake and on the database
+
 ONE, TWO, THREE = REAL
 FOCAL = "Dungeness crab"
 READING = [

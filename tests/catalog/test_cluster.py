@@ -31,6 +31,8 @@ from classrel_db.storage.spool import folder_of
 
 distributed = pytest.importorskip("distributed", reason="pip install -e '.[dev]'")
 
+pytestmark = pytest.mark.long  # a scheduler and workers are started, and killed
+
 ENVIRONMENT = {
     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
     "PYTHONPATH": os.pathsep.join(

@@ -53,11 +53,11 @@ def processes(monkeypatch):
 
 
 def ours():
-    """The processes under this one, but for those that help to start others."""
+    """The Python processes under this one, but for those that help to start others, and a browser's."""
     return [
         each
         for each in psutil.Process().children(recursive=True)
-        if "resource_tracker" not in " ".join(each.cmdline())
+        if "python" in each.name() and "resource_tracker" not in " ".join(each.cmdline())
     ]
 
 
