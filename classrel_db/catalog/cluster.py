@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from concurrent.futures import Future
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
     from classrel_db.catalog.batch import Job
     from classrel_db.catalog.ingest import Made
@@ -66,21 +64,10 @@ class Cluster(Workers):
             # another try makes no difference to an error; where a worker is lost Dask has another do the task
             self._executor = self._client.get_executor(pure=False, retries=0)
         except BaseException:
-            self._close()
+            self._end()
             raise
         self._counted = 0.0
         self._threads = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._close()
 
     def ahead(self) -> int:
         """Twice as many as there are threads: what is ready takes no memory, and nobody waits for work."""
@@ -112,7 +99,7 @@ class Cluster(Workers):
                 "more does what is missing"
             ) from error
 
-    def _close(self) -> None:
+    def _end(self) -> None:
         self._client.close(timeout=_PATIENCE)
         _LOG.setLevel(self._level)
 

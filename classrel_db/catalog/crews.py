@@ -103,16 +103,20 @@ class Workers(ABC):
         self._folder = folder
         self._progress = progress
 
-    @abstractmethod
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    @abstractmethod
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self._end()
+
+    @abstractmethod
+    def _end(self) -> None:
+        """Let go of the processes, and of what is under way."""
 
     @abstractmethod
     def ahead(self) -> int: ...

@@ -38,7 +38,7 @@ from classrel_db.maths.normalize import row_blocks
 from classrel_db.maths.similarity import unit
 from classrel_db.maths.trees.linkage import distances, link, optimal_order, relabelled
 from classrel_db.records import Step, StoredTree
-from classrel_db.storage import graph, read
+from classrel_db.storage import arrays, graph, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,14 +95,19 @@ class Found:
             "take a lower resolution, or a larger machine",
         )
         sums = np.zeros((len(self.sizes), model.dim))
-        for block in row_blocks(model.n_classes, model.dim):
-            rows = _read(
-                model, graph.rows_between, self.forest.reader(), model, block.start, block.stop
-            )
-            order = np.argsort(of[block], kind="stable")
-            here, first = np.unique(of[block][order], return_index=True)
-            sums[here] += np.add.reduceat(unit(rows)[order], first, axis=0)
-            self.forest.tell(Step(model.name, "classes", block.stop, model.n_classes))
+
+        def add_up() -> None:
+            done = 0
+            for indices, rows in arrays.row_blocks(self.forest.reader(), model):
+                order = np.argsort(of[indices], kind="stable")
+                here, first = np.unique(of[indices][order], return_index=True)
+                sums[here] += np.add.reduceat(unit(rows)[order], first, axis=0)
+                done += len(rows)
+                self.forest.tell(Step(model.name, "classes", done, model.n_classes))
+            if done != model.n_classes:
+                raise ValueError(f"{done:,} of {model.n_classes:,} rows are there")
+
+        _read(model, add_up)
         return sums
 
 
@@ -296,7 +301,7 @@ def neighborhood_rows(
     wanted = min(DEFAULT_K, most) if k is None else k
     near = _read(model, graph.nearest_of, forest.reader(), model, focal, wanted - 1)
     inside = sorted({focal, *near})
-    rows = _read(model, graph.rows_of, forest.reader(), model, inside)
+    rows = _read(model, arrays.rows_at, forest.reader(), model, inside)
     named = Named(forest.reader(), model, taxonomy, inside)
     by_concept = sorted(range(len(inside)), key=lambda i: named.classes[i].concept)
     leaves = np.asarray(by_concept, dtype=np.int64)
@@ -337,7 +342,7 @@ def _means(of: Found) -> NDArray[np.float64]:
     if len(lost):
         order = np.argsort(of.medoids[lost])
         medoids = of.medoids[lost][order].tolist()
-        stored = _read(of.model, graph.rows_of, of.forest.reader(), of.model, medoids)
+        stored = _read(of.model, arrays.rows_at, of.forest.reader(), of.model, medoids)
         rows[lost[order]] = unit(stored)
     return rows
 

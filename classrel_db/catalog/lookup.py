@@ -141,10 +141,12 @@ class Lookup:
         if isinstance(query, int) or not large:
             rows = read.named_classes(connection, query, [model.model_id for model in models])
         else:
-            rows = []
-            for model in models:
-                among = self._candidates(model, query) if model in large else None
+            small = [model.model_id for model in models if model not in large]
+            rows = read.named_classes(connection, query, small)
+            for model in large:
+                among = self._candidates(model, query)
                 rows += read.named_classes(connection, query, [model.model_id], among)
+            rows.sort(key=lambda row: (row[1].model_id, row[1].index))
         best = min((tier for tier, _ in rows), default=0)
         return [candidate for tier, candidate in rows if tier == best]
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.queues import Queue
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
     from classrel_db.catalog.batch import Job
     from classrel_db.catalog.ingest import Made
@@ -49,17 +47,6 @@ class Pool(Workers):
         self._memory = memory
         self._scratch = scratch
         self._team: _Team | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end()
 
     def ahead(self) -> int:
         return 2 * self._processes  # what is ready takes no memory

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -24,6 +23,7 @@ from classrel_db.maths.lists import (
 )
 from classrel_db.scratch import release, scratch_array
 from classrel_db.storage.index import VectorIndex, train_centroids
+from classrel_db.storage.threads import threads
 from classrel_db.text import megabytes
 
 if TYPE_CHECKING:
@@ -114,10 +114,10 @@ class LargeSearch:
 
     def _fitting(self, memory: int, n_classes: int, dim: int) -> Literal[0, 4, 8]:
         """The bits of each number of the index that fits; 0 is none. Raises ArgumentError."""
-        blocks = _threads() * (8 * CANDIDATES * dim + 28 * QUERIES * CANDIDATES)
+        blocks = threads() * (8 * CANDIDATES * dim + 28 * QUERIES * CANDIDATES)
         if not self._exact:
             centroids = 4 * dim * self._lists * (_PER_LIST + 2)
-            blocks = max(blocks, _threads() * _ASSIGNED * (16 * self._lists + 12 * dim)) + centroids
+            blocks = max(blocks, threads() * _ASSIGNED * (16 * self._lists + 12 * dim)) + centroids
         per_class = 48  # its place in lists, its norm
         least = blocks + per_class * n_classes + _BASE_BYTES
         if memory < least:
@@ -144,10 +144,8 @@ class LargeSearch:
         with _threads_a_product(1):
             if self._exact:
                 everyone = np.arange(len(self._stored))
-                return Found(
-                    None,
-                    *self._among(((each, everyone) for each in query_blocks(everyone)), done, step),
-                )
+                parts = ((block, everyone) for block in query_blocks(everyone))
+                return Found(None, *self._among(parts, done, step_and_release))
             return self._approximately(done, step_and_release)
 
     def _approximately(self, done: Callable[[int], None], step: Callable[[], None]) -> Found:
@@ -159,7 +157,7 @@ class LargeSearch:
         sample = self._rows.unit(sampled).astype(np.float32)
         release(self._stored)
         step()
-        with _threads_a_product(_threads()):
+        with _threads_a_product(threads()):
             centroids = train_centroids(sample, self._lists, _SEED)
         step()
         lists = Lists(centroids, self._near_lists(centroids, step))
@@ -287,26 +285,17 @@ def _in_threads(work: Callable[[T], U], parts: Iterable[T]) -> Iterator[U]:
     from concurrent.futures import Future, ThreadPoolExecutor
 
     waiting: deque[Future[U]] = deque()
-    with ThreadPoolExecutor(_threads()) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         try:
             for part in parts:
                 waiting.append(pool.submit(work, part))
-                if len(waiting) > 2 * _threads():
+                if len(waiting) > 2 * threads():
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def _threads() -> int:
-    """How many threads may compute: the cores of this process, or what OMP_NUM_THREADS says."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    said = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(said)) if said.isdecimal() and int(said) else cores
 
 
 @contextmanager

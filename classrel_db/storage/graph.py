@@ -1,4 +1,4 @@
-"""The neighbour graph of one model as it is stored, and the rows of some of its classes."""
+"""The neighbour graph of one model as it is stored."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
 
@@ -55,52 +53,3 @@ def nearest_of(
     if not found:
         raise ValueError(f"class {class_idx} has no neighbours")
     return [index for (index,) in found]
-
-
-def rows_between(
-    connection: DuckDBPyConnection, model: StoredModel, first: int, last: int
-) -> NDArray[np.float32]:
-    """The normalised rows of the classes from ``first`` to before ``last``. Raises as :func:`rows_of`."""
-    return _rows(
-        connection,
-        model,
-        last - first,
-        "class_idx >= $first AND class_idx < $last",
-        {"first": first, "last": last},
-    )
-
-
-def rows_of(
-    connection: DuckDBPyConnection, model: StoredModel, indices: Sequence[int]
-) -> NDArray[np.float32]:
-    """The normalised rows of these classes, each once, by rising index (m×D).
-
-    Raises ValueError where one is not there or has another length.
-    """
-    return _rows(
-        connection,
-        model,
-        len(indices),
-        "class_idx IN (SELECT unnest($indices))",  # a join: list_contains would read every vector
-        {"indices": list(indices)},
-    )
-
-
-def _rows(
-    connection: DuckDBPyConnection,
-    model: StoredModel,
-    m: int,
-    which: str,
-    parameters: dict[str, object],
-) -> NDArray[np.float32]:
-    table = connection.sql(
-        f"SELECT vector FROM weights WHERE model_id = $id AND {which} ORDER BY class_idx",  # noqa: S608
-        params={"id": model.model_id, **parameters},
-    ).to_arrow_table()
-    vectors = table.column(0).combine_chunks()
-    lengths = np.diff(np.frombuffer(vectors.buffers()[1], dtype=np.int32)[: len(vectors) + 1])
-    if len(lengths) != m or (lengths != model.dim).any():
-        raise ValueError(f"{len(lengths):,} of {m:,} rows are there, or not all have {model.dim}")
-    values = np.frombuffer(vectors.flatten().buffers()[1], dtype=np.float32)
-    matrix: NDArray[np.float32] = values.reshape(m, model.dim)
-    return matrix

@@ -12,6 +12,12 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def threads() -> int:
+    """How many threads may compute: as many as there are cores, or fewer where OMP_NUM_THREADS says so."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores(), int(said)) if said.isdecimal() and int(said) else cores()
+
+
 def use_threads(number: int) -> None:
     """At most ``number`` threads in FAISS and in matrix products, fewer where the environment says so."""
     import faiss

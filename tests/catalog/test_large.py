@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from storage.conftest import content_of
 
 import classrel_db
-from classrel_db import sources
+from classrel_db import scratch, sources
 from classrel_db.catalog import lookup, searching, vectors
 from classrel_db.errors import ArgumentError, UnknownClassError
 from classrel_db.sources.formats import dtypes
@@ -110,6 +110,21 @@ def test_exact_gives_the_rows_of_the_usual_search(database, tmp_path, beyond):
             for table in ("neighbors", "pairs", "weights", "classes")
         ]
     assert exact == usual
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_what_was_read_of_rows_on_the_disk_is_given_back(tmp_path, monkeypatch, beyond, exact):
+    rows = scratch.scratch_array((3_000, 16), "<f4", tmp_path)
+    rows[:] = np.random.default_rng(0).normal(size=rows.shape)
+    released = []
+    monkeypatch.setattr(searching, "release", lambda *arrays: released.extend(map(id, arrays)))
+    monkeypatch.setattr("classrel_db.maths.lists.CANDIDATES", 128)
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1)
+    search = searching.LargeSearch(
+        rows, norms, 10, memory=4_000_000_000, folder=tmp_path, exact=exact
+    )
+    search.run(lambda _done: None, lambda: None)
+    assert released.count(id(rows)) > 3
 
 
 QUESTIONS = {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import struct
+import threading
 import zipfile
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ _FLOAT_SIZES = (2, 4, 8)  # float16, float32, float64; x86's 80-bit floats are n
 _DAMAGED = (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile,
             zlib.error, OverflowError, SyntaxError, TypeError, MemoryError, struct.error)  # fmt: skip
 
+_READING = threading.Lock()
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -103,8 +105,7 @@ class NpzFile:
     def _header(self, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         try:
             with self._archive.open(self._members[key]) as member:
-                version = np.lib.format.read_magic(member)
-                shape, _fortran, dtype = _HEADERS[version](member)
+                shape, _fortran, dtype = _read_header(member)
         except _DAMAGED as error:
             raise self._damaged(key) from error
         return shape, dtype
@@ -115,7 +116,9 @@ class NpzFile:
             raise self._damaged(key)  # before numpy sets memory aside for what is not there
         try:
             with self._archive.open(member) as content:
-                return np.asarray(np.lib.format.read_array(content, allow_pickle=False))
+                shape, fortran, dtype = _read_header(content)
+                numbers = np.frombuffer(content.read(math.prod(shape) * dtype.itemsize), dtype)
+                return numbers.reshape(shape, order="F" if fortran else "C")
         except _DAMAGED as error:
             raise self._damaged(key) from error
 
@@ -123,6 +126,15 @@ class NpzFile:
         return SourceError(
             f"{quoted(key)} in {self._file.shown} is damaged; write the file again with np.savez"
         )
+
+
+def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The shape of an array, whether it lies column by column, and its format."""
+    # The header is Python, of which some versions of Python can't read two at a time in threads: before
+    # 3.11.8 that is a SystemError.
+    with _READING:
+        version = np.lib.format.read_magic(member)
+        return _HEADERS[version](member)
 
 
 def open_npz(file: CountingFile, path: PurePath) -> NpzFile:
